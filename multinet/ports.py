@@ -1,0 +1,121 @@
+"""What the core needs of the world, as protocols. Adapters implement them; fakes exist only here, in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from multinet.cni.result import Result
+from multinet.core.desired import Difference, MacGuard, Masquerade, Owner
+from multinet.npwg.attachment_definition import NetworkAttachmentDefinition
+
+
+class Pod(msgspec.Struct, frozen=True, kw_only=True):
+    """The few facts of a pod that networking needs; ``static`` pods have another UID in the API (mirror pods)."""
+
+    namespace: str
+    name: str
+    uid: str = ""
+    annotations: Mapping[str, str] = {}
+    static: bool = False
+
+
+class NotFound(Exception):
+    """The cluster has no such object; ``what`` names it (``pod default/web``)."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} not found")
+        self.what = what
+
+
+class ClusterUnavailable(Exception):
+    """The cluster did not answer (well) in time; the operation may be tried again."""
+
+
+class UIDMismatch(Exception):
+    """The pod of this name is another one than the runtime means (it was deleted and made anew)."""
+
+    def __init__(self, pod: str, want: str, got: str) -> None:
+        super().__init__(f'expected pod {pod} UID "{want}" but got "{got}"')
+
+
+class Cluster(Protocol):
+    """Where pods and NetworkAttachmentDefinitions come from, and where the network-status goes."""
+
+    def pod(self, namespace: str, name: str, uid: str = "", timeout: float = 10.0) -> Pod:
+        """The pod; with ``uid`` it must be that very one, unless it is static.
+
+        A cached pod of another UID is looked up afresh before that is believed.
+        Raises NotFound, UIDMismatch, ClusterUnavailable. ``timeout`` in seconds, for the whole look-up.
+        """
+
+    def attachment_definition(
+        self, namespace: str, name: str, timeout: float = 10.0
+    ) -> NetworkAttachmentDefinition:
+        """The NetworkAttachmentDefinition. Raises NotFound, ClusterUnavailable."""
+
+    def publish_status(self, pod: Pod, status: str, timeout: float = 10.0) -> None:
+        """Write the network-status annotation, one write; everything else in the pod stays as it is.
+
+        Raises NotFound when the pod is gone, UIDMismatch when it is another one now, ClusterUnavailable.
+        """
+
+    def close(self) -> None:
+        """End watches and connections; the object isn't used afterwards."""
+
+
+class Firewall(Protocol):
+    """Packet rules of one network namespace (the host's), kept in tables of multinet's own."""
+
+    def apply(self, items: Sequence[Masquerade | MacGuard]) -> None:
+        """Make the rules, in one transaction a backend; repeating it changes nothing. Raises CNIError."""
+
+    def remove(self, items: Sequence[Masquerade | MacGuard]) -> None:
+        """Remove the rules; ones that are gone already are no failure. Raises CNIError."""
+
+    def compare(self, items: Sequence[Masquerade | MacGuard]) -> list[Difference]:
+        """What of the rules is missing or different."""
+
+    def sweep(self, owner: Owner) -> None:
+        """Remove every rule of an attachment, known by its mark alone, in every backend that is in use,
+        those that the reference Go plugins made for it included."""
+
+    def collect(self, network: str, valid: Collection[tuple[str, str]]) -> None:
+        """Remove the rules of all attachments of ``network`` that aren't in ``valid`` (container id, ifname)."""
+
+
+class IpamRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of an IPAM: the upper plugin's whole request configuration, and for whom."""
+
+    conf: Mapping[str, Any]
+    owner: Owner
+    args: Mapping[str, str] = {}
+    """``CNI_ARGS`` as pairs."""
+    deadline: float | None = None
+    """Monotonic time (seconds) by which an answer must be there; None: no limit."""
+
+
+class Ipam(Protocol):
+    """One address manager: host-local, static and later ones stand behind it alike."""
+
+    def allocate(self, request: IpamRequest) -> Result:
+        """Addresses, routes and DNS for one attachment. Raises CNIError; then nothing stays reserved."""
+
+    def release(self, request: IpamRequest) -> None:
+        """Give back whatever the owner holds; nothing held is success."""
+
+    def check(self, request: IpamRequest, previous: Result | None) -> list[Difference]:
+        """What of the reservation is missing or different. ``previous`` is the result of the ADD, if known."""
+
+    def collect(self, request: IpamRequest, valid: Collection[tuple[str, str]]) -> None:
+        """Release whatever belongs to attachments of the network that aren't in ``valid`` (container id, ifname)."""
+
+    def status(self, request: IpamRequest) -> None:
+        """Raises CNIError (code 50) when an allocation now would fail. ``request.owner`` may be empty."""
+
+
+def owners(pairs: Iterable[Mapping[str, str]]) -> frozenset[tuple[str, str]]:
+    """``cni.dev/valid-attachments`` as a set of (container id, ifname)."""
+    return frozenset((pair["containerID"], pair["ifname"]) for pair in pairs)
