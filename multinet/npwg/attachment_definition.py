@@ -12,7 +12,8 @@ import msgspec
 
 from multinet.cni.decode import convert
 from multinet.cni.errors import CNIError, Code, InvalidConfig
-from multinet.npwg.json_text import BadJSON, parse_json
+from multinet.npwg.json_text import BadJSON, kind_of, parse_json
+from multinet.npwg.network_object import check_network_object
 
 __all__ = ["API_VERSION", "KIND", "RESOURCE_NAME", "NetworkAttachmentDefinition", "network_of"]
 
@@ -88,46 +89,19 @@ def network_of(definition: NetworkAttachmentDefinition) -> dict[str, Any] | None
     """
     if not definition.config:
         return None
-    where = f"network-attachment-definition {definition.display_name}, $.spec.config"
-    unmarshal = "GetCNIConfig: err in getCNIConfigFromSpec: failed to unmarshal Spec.Config"
+    where = f"network-attachment-definition {definition.display_name}, $.spec.config: "
+    unmarshal = "GetCNIConfig: err in getCNIConfigFromSpec: failed to unmarshal Spec.Config: "
     try:
         network = parse_json(definition.config)
     except BadJSON as error:
-        place = f"line {error.line}, column {error.column}"
-        raise CNIError(Code.DECODING_FAILURE, f"{where}, {place}: {unmarshal}: {error.problem}") from None
+        raise CNIError(Code.DECODING_FAILURE, f"{where}{unmarshal}{error}") from None
     if not isinstance(network, dict):
-        raise CNIError(
-            Code.DECODING_FAILURE, f"{where}: {unmarshal}: expected an object, got {_kind(network)}"
-        )
-    for key in ("name", "cniVersion", "type"):
-        if not isinstance(network.get(key), str | None):
-            problem = f"expected a string, got {_kind(network[key])}"
-            raise CNIError(Code.INVALID_CONFIG, f"{where}: $.{key}: {problem}")
-    if not network.get("type"):
-        _check_plugins(network, where)
+        problem = f"expected an object, got {kind_of(network)}"
+        raise CNIError(Code.DECODING_FAILURE, f"{where}{unmarshal}{problem}")
+    try:
+        check_network_object(network)
+    except CNIError as error:
+        raise error.prefixed(where) from None
     if not network.get("name"):
         network["name"] = definition.name
     return network
-
-
-def _check_plugins(network: Mapping[str, Any], where: str) -> None:
-    """Every plugin of a list has a type; upstream looks at the first only, and finds the rest at run time."""
-    plugins = network.get("plugins")
-    if not plugins or not isinstance(plugins, list):
-        problem = "LoadDelegateNetConfList: delegate must have the 'type' or 'plugin' field"
-        raise CNIError(Code.INVALID_CONFIG, f"{where}: $.plugins: {problem}")
-    for index, plugin in enumerate(plugins):
-        kind = plugin.get("type") if isinstance(plugin, dict) else None
-        if not kind or not isinstance(kind, str):
-            problem = "LoadDelegateNetConfList: a plugin delegate must have the 'type' field"
-            raise CNIError(Code.INVALID_CONFIG, f"{where}: $.plugins[{index}].type: {problem}")
-
-
-def _kind(value: Any) -> str:
-    """What JSON calls the value."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    names: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
-    return names.get(type(value), "a number")

@@ -1,4 +1,4 @@
-"""JSON text that people write into annotations and manifests: where it is broken, as line and column."""
+"""JSON text that people write into annotations and manifests: what is broken in it, and where."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["BadJSON", "parse_json"]
+__all__ = ["BadJSON", "kind_of", "parse_json"]
 
-_AT_BYTE = re.compile(r"^(?:JSON is malformed: )?(?P<problem>.*?)(?: \(byte (?P<byte>\d+)\))?$", re.DOTALL)
+_AT_BYTE = re.compile(r"^(?:JSON is malformed: )?(?P<problem>.*?) \(byte (?P<byte>\d+)\)$", re.DOTALL)
+_KINDS: dict[type, str] = {
+    type(None): "null",
+    bool: "a boolean",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
 
 
 class BadJSON(ValueError):
-    """Text that is no JSON: ``problem`` says what, ``line`` and ``column`` (from 1) where."""
+    """Text that is no JSON: ``place`` says where (``line 2, column 7``), ``problem`` what."""
 
-    def __init__(self, problem: str, line: int, column: int) -> None:
-        super().__init__(f"line {line}, column {column}: {problem}")
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}")
+        self.place = place
         self.problem = problem
-        self.line = line
-        self.column = column
 
 
 def parse_json(text: str) -> Any:
@@ -27,19 +33,32 @@ def parse_json(text: str) -> Any:
     try:
         data = text.encode()
     except UnicodeEncodeError as error:
-        raise _bad(text[: error.start], "not a Unicode character") from None
+        raise BadJSON(_place(text[: error.start]), "not a Unicode character") from None
     try:
         return msgspec.json.decode(data)
+    except msgspec.ValidationError as error:  # a number that no float holds; the decoder knows its path
+        problem, _, path = str(error).partition(" - at ")
+        raise BadJSON(path.strip("`") or "$", _lower(problem)) from None
     except msgspec.DecodeError as error:
         match = _AT_BYTE.match(str(error))
-        assert match is not None
-        problem = match["problem"][:1].lower() + match["problem"][1:]
-        position = int(match["byte"]) if match["byte"] else len(data)
-        raise _bad(data[:position].decode(errors="replace"), problem) from None
+        if match is None:
+            raise BadJSON(_place(text), "the text ends too early") from None
+        before = data[: int(match["byte"])].decode(errors="ignore")
+        raise BadJSON(_place(before), _lower(match["problem"])) from None
     except RecursionError:
-        raise BadJSON("nested too deeply", 1, 1) from None
+        raise BadJSON("$", "nested too deeply") from None
 
 
-def _bad(before: str, problem: str) -> BadJSON:
-    line_start = before.rfind("\n") + 1
-    return BadJSON(problem, before.count("\n") + 1, len(before) - line_start + 1)
+def kind_of(value: Any) -> str:
+    """What JSON calls the value (``an array``)."""
+    return _KINDS.get(type(value), "a number")
+
+
+def _place(before: str) -> str:
+    line = before.count("\n") + 1
+    column = len(before) - (before.rfind("\n") + 1) + 1
+    return f"line {line}, column {column}"
+
+
+def _lower(problem: str) -> str:
+    return problem[:1].lower() + problem[1:]
