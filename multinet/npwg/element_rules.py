@@ -68,10 +68,9 @@ def parse_hardware_address(text: str) -> bytes | None:
 def _names(element: NetworkSelection, path: str) -> Iterator[str]:
     name, namespace, interface = element.name, element.namespace, element.interface
     if len(name) > 253 or not _NAME.fullmatch(name):
-        hint = (
-            f' (for a namespace there is the key "namespace": "{name.split("/")[0]}")' if "/" in name else ""
+        yield f"{path}.name: expected the name of a network-attachment-definition, {_got(name)}" + (
+            ' (its namespace goes into the key "namespace")' if "/" in name else ""
         )
-        yield f"{path}.name: expected the name of a network-attachment-definition, {_got(name)}{hint}"
     if namespace and not _NAMESPACE.fullmatch(namespace):
         yield f"{path}.namespace: expected the name of a namespace, {_got(namespace)}"
     if interface and not is_ifname(interface):

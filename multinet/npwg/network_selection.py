@@ -15,7 +15,7 @@ _NOT_IN_IFNAME = re.compile("[\\s/:\0\ud800-\udfff]")
 
 
 def is_ifname(text: str) -> bool:
-    """Whether CNI and the kernel take ``text`` as an interface's name (``dev_valid_name`` and CNI's rules)."""
+    """Whether CNI and the kernel take ``text`` as a name (``dev_valid_name``, CNI's conventions)."""
     allowed = bool(text) and text not in (".", "..") and not _NOT_IN_IFNAME.search(text)
     return allowed and len(text.encode()) <= 15
 

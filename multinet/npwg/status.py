@@ -33,7 +33,7 @@ class StatusEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 def network_status(entries: Iterable[StatusEntry]) -> str:
-    """The annotation's text: a JSON array whose elements are indented by four blanks and joined by ``},{``."""
+    """The annotation's text: a JSON array, elements indented by four blanks and joined by ``},{``."""
     return "[" + ",".join(_indented(entry) for entry in entries) + "]"
 
 
@@ -56,15 +56,11 @@ def status_entries(
         name=name, dns=_dns(result.dns), device_info=device_info or None, gateway=tuple(gateways)
     )
     inside = [index for index, interface in enumerate(result.interfaces) if interface.sandbox]
-    if len(result.interfaces) == 1 or not inside:
-        if not result.interfaces and not result.ips:
-            return []
-        if len(result.interfaces) > 1 and not result.ips:
-            return []
-        single = result.interfaces[inside[0]] if inside else Interface(name="")
+    if len(result.interfaces) == 1 or (result.ips and not inside):
+        single = result.interfaces[0] if inside else Interface(name="")
         return [_entry(common, single, result.ips, is_default)]
     owned = _by_interface(result, inside)
-    default = _default_index(result, inside) if is_default else None
+    default = _default_index(result, inside) if is_default and inside else None
     return [_entry(common, result.interfaces[index], owned[index], index == default) for index in inside]
 
 
