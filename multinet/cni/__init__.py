@@ -1,0 +1,1 @@
+"""The CNI specification as Python types, and the runtime library around it."""

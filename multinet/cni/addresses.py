@@ -1,0 +1,62 @@
+"""Addresses as results carry them: text, one spelling for each.
+
+IPv4-mapped IPv6 (RFC 4291, 2.5.5.2) becomes the IPv4 address it stands for, as the Go library prints it.
+"""
+
+from __future__ import annotations
+
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+
+__all__ = ["canonical_address", "canonical_cidr", "is_ipv6"]
+
+_MAPPED_PREFIX = 96
+"""Length of ``::ffff:0:0/96``: a shorter prefix reaches beyond the IPv4 addresses, so it stays IPv6."""
+
+
+def is_ipv6(text: str) -> bool:
+    """Whether an address or prefix (in canonical spelling) is of IPv6."""
+    return ":" in text
+
+
+def canonical_address(text: str) -> str:
+    """``10.1.2.3`` or ``2001:db8::1`` in its usual spelling. Raises ValueError for anything else."""
+    if ":" not in text:
+        try:
+            IPv4Address(text)
+        except AddressValueError:
+            raise ValueError(f"invalid IP address: {text}") from None
+        return text  # one IPv4 address has one spelling: leading zeros are refused above
+    address = _ipv6(text, f"invalid IP address: {text}")
+    return str(address.ipv4_mapped or address)
+
+
+def canonical_cidr(text: str) -> str:
+    """``10.1.2.3/24`` with the host part kept, in its usual spelling. Raises ValueError for anything else."""
+    address, slash, length = text.partition("/")
+    problem = f"invalid CIDR address: {text}"
+    if not slash or not (length.isascii() and length.isdigit()) or len(length) > 3:
+        raise ValueError(problem)
+    bits = int(length)
+    if ":" not in address:
+        try:
+            IPv4Address(address)
+        except AddressValueError:
+            raise ValueError(problem) from None
+        if bits > 32:
+            raise ValueError(problem)
+        return f"{address}/{bits}"
+    ipv6 = _ipv6(address, problem)
+    if bits > 128:
+        raise ValueError(problem)
+    if ipv6.ipv4_mapped is not None and bits >= _MAPPED_PREFIX:
+        return f"{ipv6.ipv4_mapped}/{bits - _MAPPED_PREFIX}"
+    return f"{ipv6}/{bits}"
+
+
+def _ipv6(text: str, problem: str) -> IPv6Address:
+    if "%" in text:  # a zone means something on one host only
+        raise ValueError(problem)
+    try:
+        return IPv6Address(text)
+    except AddressValueError:
+        raise ValueError(problem) from None

@@ -1,0 +1,330 @@
+"""Results: what ADD made, in one canonical form, read from and written in every version of the specification.
+
+The canonical form is that of 1.1.0. What the older shapes can't say is lost on the way out:
+
+* 0.3.0 … 0.4.0: MTU, socket and PCI id of interfaces; everything but ``dst`` and ``gw`` of routes;
+* 0.1.0, 0.2.0: the interfaces, and all but the first address of each family.
+
+As the Go library does, the 1.1.0 fields are also written under 1.0.0, and read under any version that has
+interfaces. A result's unknown keys aren't kept here: whoever hands a plugin's result on in the same version
+hands on the object itself (``chain.add_raw``).
+
+Source: CNI specification 1.1.0, "Result types", and the same section of the earlier versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from multinet.cni.addresses import canonical_address, canonical_cidr, is_ipv6
+from multinet.cni.decode import convert
+from multinet.cni.errors import CNIError, Code, InvalidConfig
+from multinet.cni.versions import at_least, require_supported
+
+__all__ = ["DNS", "IPConfig", "Interface", "Result", "Route", "result_version"]
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Interface(msgspec.Struct, frozen=True):
+    """A link that a plugin made or adjusted; ``sandbox`` is ``CNI_NETNS`` for those in the container, else ""."""
+
+    name: str
+    mac: str = ""
+    mtu: int = 0
+    sandbox: str = ""
+    socket_path: str = msgspec.field(name="socketPath", default="")
+    pci_id: str = msgspec.field(name="pciID", default="")
+
+
+class IPConfig(msgspec.Struct, frozen=True):
+    """An address with its host part and prefix length (``10.1.2.3/24``).
+
+    ``interface`` is an index into the result's interfaces; None when it isn't said.
+    """
+
+    address: str
+    gateway: str = ""
+    interface: int | None = None
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A route in the container; without ``gw`` it goes by the address's gateway, or on-link."""
+
+    dst: str
+    gw: str = ""
+    mtu: int = 0
+    advmss: int = 0
+    priority: int = 0
+    table: int | None = None
+    scope: int | None = None
+
+
+class DNS(msgspec.Struct, frozen=True):
+    """What the container's resolver should be told; false when it says nothing."""
+
+    nameservers: tuple[str, ...] = ()
+    domain: str = ""
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.nameservers or self.domain or self.search or self.options)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object, without what is empty."""
+        body: dict[str, Any] = {}
+        if self.nameservers:
+            body["nameservers"] = list(self.nameservers)
+        if self.domain:
+            body["domain"] = self.domain
+        if self.search:
+            body["search"] = list(self.search)
+        if self.options:
+            body["options"] = list(self.options)
+        return body
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What ADD made: interfaces, the addresses and routes on them, and DNS."""
+
+    interfaces: tuple[Interface, ...] = ()
+    ips: tuple[IPConfig, ...] = ()
+    routes: tuple[Route, ...] = ()
+    dns: DNS = DNS()
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any], default_version: str) -> Result:
+        """The result that a plugin printed, in the version it names, or ``default_version`` if it names none.
+
+        ``null`` is absent. Addresses get their usual spelling. Raises CNIError code 6 with the JSON path.
+        """
+        version = result_version(raw, default_version)
+        if at_least(version, "0.3.0"):
+            return _checked(_decoded(raw, cls))
+        return _upgraded(_decoded(raw, _FamilyResult))
+
+    def as_version(self, version: str) -> dict[str, Any]:
+        """The result as JSON in ``version``.
+
+        Raises CNIError code 1 when multinet doesn't speak the version, code 6 when the result can't be said
+        in it: `cannot convert: no valid IP addresses` (0.1.0 and 0.2.0), or an interface index out of range.
+        """
+        version = require_supported(version)
+        if at_least(version, "1.0.0"):
+            return self._indexed(version)
+        if at_least(version, "0.3.0"):
+            return _without_new_fields(self._indexed(version))
+        return self._by_family(version)
+
+    def interface_of(self, ip: IPConfig) -> Interface | None:
+        """The interface that carries ``ip``: the one it names, or else the last one in the container."""
+        if ip.interface is not None:
+            return self.interfaces[ip.interface]
+        return next((link for link in reversed(self.interfaces) if link.sandbox), None)
+
+    def _indexed(self, version: str) -> dict[str, Any]:
+        """The shape of 0.3.0 and later, with the fields of 1.1.0."""
+        _require_indexes(self)
+        body: dict[str, Any] = {"cniVersion": version}
+        if self.interfaces:
+            body["interfaces"] = [_interface_json(link) for link in self.interfaces]
+        if self.ips:
+            body["ips"] = [_ip_json(ip) for ip in self.ips]
+        if self.routes:
+            body["routes"] = [_route_json(route) for route in self.routes]
+        if self.dns:
+            body["dns"] = self.dns.as_json()
+        return body
+
+    def _by_family(self, version: str) -> dict[str, Any]:
+        """The shape of 0.1.0 and 0.2.0."""
+        body: dict[str, Any] = {"cniVersion": version}
+        for key, ipv6 in (("ip4", False), ("ip6", True)):
+            ip = next((ip for ip in self.ips if is_ipv6(ip.address) is ipv6), None)
+            if ip is None:
+                continue
+            family: dict[str, Any] = {"ip": ip.address}
+            if ip.gateway:
+                family["gateway"] = ip.gateway
+            routes = [_old_route_json(route) for route in self.routes if is_ipv6(route.dst) is ipv6]
+            if routes:
+                family["routes"] = routes
+            body[key] = family
+        if len(body) == 1:
+            raise CNIError(
+                Code.DECODING_FAILURE,
+                "cannot convert: no valid IP addresses",
+                f"a result of version {version} consists of addresses, and this one has none",
+            )
+        body["dns"] = self.dns.as_json()
+        return body
+
+
+class _FamilyConfig(msgspec.Struct, frozen=True):
+    ip: str
+    gateway: str = ""
+    routes: tuple[Route, ...] = ()
+
+
+class _FamilyResult(msgspec.Struct, frozen=True):
+    """The shape of 0.1.0 and 0.2.0."""
+
+    ip4: _FamilyConfig | None = None
+    ip6: _FamilyConfig | None = None
+    dns: DNS = DNS()
+
+
+def result_version(raw: Mapping[str, Any], default_version: str) -> str:
+    """The version that a result object is in. Raises CNIError code 6 when multinet doesn't speak it."""
+    stated = raw.get("cniVersion") or default_version
+    if not isinstance(stated, str):
+        raise InvalidConfig(
+            "$.cniVersion", f"expected str, got {type(stated).__name__}", Code.DECODING_FAILURE
+        )
+    try:
+        return require_supported(stated)
+    except CNIError:
+        raise InvalidConfig(
+            "$.cniVersion", f'unsupported CNI result version "{stated}"', Code.DECODING_FAILURE
+        ) from None
+
+
+def _decoded(raw: Mapping[str, Any], to: type[S]) -> S:
+    try:
+        return msgspec.convert(raw, to)
+    except msgspec.ValidationError:
+        # Nulls and odd spellings, or real faults with all their paths: correct, but ten times slower.
+        return convert(raw, to, code=Code.DECODING_FAILURE)
+
+
+def _upgraded(old: _FamilyResult) -> Result:
+    """0.2.0 to the canonical form: IPv4 first, the routes joined in that order, no gateway inferred."""
+    ips: list[IPConfig] = []
+    routes: list[Route] = []
+    for key, family, ipv6 in (("ip4", old.ip4, False), ("ip6", old.ip6, True)):
+        if family is None:
+            continue
+        ip = _checked_ip(IPConfig(family.ip, family.gateway), f"$.{key}.ip", f"$.{key}.gateway")
+        if is_ipv6(ip.address) is not ipv6:
+            raise InvalidConfig(
+                f"$.{key}.ip", f"{family.ip} is of the other address family", Code.DECODING_FAILURE
+            )
+        ips.append(ip)
+        routes += (_checked_route(r, f"$.{key}.routes[{i}]") for i, r in enumerate(family.routes))
+    return Result(ips=tuple(ips), routes=tuple(routes), dns=old.dns)
+
+
+def _checked(result: Result) -> Result:
+    """The same result with addresses in their usual spelling, and every index in range."""
+    _require_indexes(result)
+    return Result(
+        result.interfaces,
+        tuple(
+            [_checked_ip(ip, f"$.ips[{i}].address", f"$.ips[{i}].gateway") for i, ip in enumerate(result.ips)]
+        ),
+        tuple([_checked_route(route, f"$.routes[{i}]") for i, route in enumerate(result.routes)]),
+        result.dns,
+    )
+
+
+def _require_indexes(result: Result) -> None:
+    count = len(result.interfaces)
+    for i, ip in enumerate(result.ips):
+        if ip.interface is not None and not 0 <= ip.interface < count:
+            raise InvalidConfig(
+                f"$.ips[{i}].interface",
+                f"index {ip.interface} is out of range: the result has {count} interfaces",
+                Code.DECODING_FAILURE,
+            )
+
+
+def _checked_ip(ip: IPConfig, address_path: str, gateway_path: str) -> IPConfig:
+    address = _cidr(ip.address, address_path)
+    gateway = _address(ip.gateway, gateway_path)
+    if address == ip.address and gateway == ip.gateway:
+        return ip
+    return IPConfig(address, gateway, ip.interface)
+
+
+def _checked_route(route: Route, path: str) -> Route:
+    dst = _cidr(route.dst, path + ".dst")
+    gw = _address(route.gw, path + ".gw")
+    if dst == route.dst and gw == route.gw:
+        return route
+    return msgspec.structs.replace(route, dst=dst, gw=gw)
+
+
+def _cidr(text: str, path: str) -> str:
+    try:
+        return canonical_cidr(text)
+    except ValueError as problem:
+        raise InvalidConfig(path, str(problem), Code.DECODING_FAILURE) from None
+
+
+def _address(text: str, path: str) -> str:
+    if not text:
+        return ""
+    try:
+        return canonical_address(text)
+    except ValueError as problem:
+        raise InvalidConfig(path, str(problem), Code.DECODING_FAILURE) from None
+
+
+def _without_new_fields(body: dict[str, Any]) -> dict[str, Any]:
+    """The 1.1.0 shape cut down to that of 0.3.0 … 0.4.0, where addresses name their family."""
+    for link in body.get("interfaces", ()):
+        for key in ("mtu", "socketPath", "pciID"):
+            link.pop(key, None)
+    body["ips"] = [{"version": "6" if is_ipv6(ip["address"]) else "4", **ip} for ip in body.get("ips", ())]
+    body["routes"] = [
+        {key: route[key] for key in ("dst", "gw") if key in route} for route in body.get("routes", ())
+    ]
+    return {key: value for key, value in body.items() if value} | {"dns": body.get("dns", {})}
+
+
+def _interface_json(link: Interface) -> dict[str, Any]:
+    body: dict[str, Any] = {"name": link.name}
+    if link.mac:
+        body["mac"] = link.mac
+    if link.mtu:
+        body["mtu"] = link.mtu
+    if link.sandbox:
+        body["sandbox"] = link.sandbox
+    if link.socket_path:
+        body["socketPath"] = link.socket_path
+    if link.pci_id:
+        body["pciID"] = link.pci_id
+    return body
+
+
+def _ip_json(ip: IPConfig) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    if ip.interface is not None:
+        body["interface"] = ip.interface
+    body["address"] = ip.address
+    if ip.gateway:
+        body["gateway"] = ip.gateway
+    return body
+
+
+def _route_json(route: Route) -> dict[str, Any]:
+    body = _old_route_json(route)
+    if route.mtu:
+        body["mtu"] = route.mtu
+    if route.advmss:
+        body["advmss"] = route.advmss
+    if route.priority:
+        body["priority"] = route.priority
+    if route.table is not None:
+        body["table"] = route.table
+    if route.scope is not None:
+        body["scope"] = route.scope
+    return body
+
+
+def _old_route_json(route: Route) -> dict[str, Any]:
+    return {"dst": route.dst, "gw": route.gw} if route.gw else {"dst": route.dst}
