@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_interface
 from typing import Literal
 
+from multinet.cni.addresses import is_ipv6
 from multinet.cni.result import Result, Route
 
 __all__ = ["Family", "default_family", "default_gateways"]
@@ -18,19 +18,11 @@ def default_family(route: Route) -> Family | None:
     """The family whose traffic to everywhere ``route`` takes, None for any other route.
 
     The prefix length decides, not the address: ``0.0.0.0/1`` is no default route. A route of another table
-    than main isn't one either: policy rules decide when that is looked at. No ``dst`` at all means default.
+    than main isn't one either: policy rules decide when that is looked at.
     """
-    if route.table not in _MAIN_TABLES:
+    if route.table not in _MAIN_TABLES or not route.dst.endswith("/0"):
         return None
-    if not route.dst:
-        return 6 if ":" in route.gw else 4
-    try:
-        dst = ip_interface(route.dst)
-    except ValueError:
-        return None
-    if dst.network.prefixlen:
-        return None
-    return 6 if dst.version == 6 else 4
+    return 6 if is_ipv6(route.dst) else 4
 
 
 def default_gateways(result: Result) -> tuple[str, ...]:

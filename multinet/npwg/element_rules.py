@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_address
 
+from multinet.cni.addresses import canonical_address, canonical_cidr
 from multinet.npwg.network_selection import (
     IFNAME_RULE,
     Bandwidth,
@@ -78,21 +78,16 @@ def _names(element: NetworkSelection, path: str) -> Iterator[str]:
 
 
 def _address(text: str, path: str) -> Iterator[str]:
-    address, slash, length = text.partition("/")
-    if not slash:
-        if not _is_ip(text):
-            yield f'failed to parse IP address "{text}": {path}: expected an address, {_got(text)}'
-        return
-    bits = 0 if not _is_ip(address) else ip_address(address).max_prefixlen
-    if not bits or not re.fullmatch("[0-9]{1,3}", length) or int(length) > bits:
-        yield f'failed to parse CIDR "{text}": {path}: expected address/prefix-length, {_got(text)}'
+    try:
+        canonical_cidr(text) if "/" in text else canonical_address(text)
+    except ValueError as problem:
+        phrase = "failed to parse CIDR" if "/" in text else "failed to parse IP address"
+        yield f'{phrase} "{text}": {path}: {problem}; expected an address, with or without prefix length'
 
 
 def _is_ip(text: str) -> bool:
-    if "%" in text:  # a zone means something on one host only
-        return False
     try:
-        ip_address(text)
+        canonical_address(text)
     except ValueError:
         return False
     return True

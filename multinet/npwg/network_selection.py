@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from multinet.cni.errors import CNIError
+from multinet.cni.names import validate_ifname
+
 __all__ = ["IFNAME_RULE", "Bandwidth", "NetworkSelection", "PortMapping", "is_ifname"]
 
 IFNAME_RULE = "at most 15 bytes, no white space, '/' or ':', not '.' or '..'"
-_NOT_IN_IFNAME = re.compile("[\\s/:\0\ud800-\udfff]")
 
 
 def is_ifname(text: str) -> bool:
-    """Whether CNI and the kernel take ``text`` as a name (``dev_valid_name``, CNI's conventions)."""
-    allowed = bool(text) and text not in (".", "..") and not _NOT_IN_IFNAME.search(text)
-    return allowed and len(text.encode()) <= 15
+    """Whether CNI and the kernel take ``text`` as an interface's name."""
+    try:
+        validate_ifname(text)
+    except (CNIError, UnicodeEncodeError):
+        return False
+    return True
 
 
 class PortMapping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from multinet.cni.result import DNS, Interface, IPConfig, Result
+from multinet.cni.result import Interface, IPConfig, Result
 from multinet.npwg.default_routes import default_gateways
 
 __all__ = ["StatusEntry", "network_status", "status_entries"]
@@ -53,7 +53,7 @@ def status_entries(
     if gateways is None:
         gateways = default_gateways(result)
     common = StatusEntry(
-        name=name, dns=_dns(result.dns), device_info=device_info or None, gateway=tuple(gateways)
+        name=name, dns=result.dns.as_json(), device_info=device_info or None, gateway=tuple(gateways)
     )
     inside = [index for index, interface in enumerate(result.interfaces) if interface.sandbox]
     if len(result.interfaces) == 1 or (result.ips and not inside):
@@ -91,16 +91,6 @@ def _default_index(result: Result, inside: Sequence[int]) -> int:
         if ip.gateway and ip.interface in inside:
             return ip.interface
     return inside[0]
-
-
-def _dns(dns: DNS) -> dict[str, Any]:
-    parts: dict[str, Any] = {
-        "nameservers": list(dns.nameservers),
-        "domain": dns.domain,
-        "search": list(dns.search),
-        "options": list(dns.options),
-    }
-    return {key: value for key, value in parts.items() if value}
 
 
 def _indented(entry: StatusEntry) -> str:

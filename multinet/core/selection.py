@@ -1,0 +1,172 @@
+"""Which networks a pod gets, in which order, under which interface names.
+
+All that can be refused is refused here, before anything is attached: isolation, double interface names,
+more than one gateway a family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from multinet.cni.errors import CNIError, Code
+from multinet.core.delegate_request import (
+    capability_args,
+    capability_warnings,
+    delegate_args,
+    display_name,
+    prepare,
+)
+from multinet.core.planned import (
+    DefinitionRef,
+    InlineNetwork,
+    NamedNetwork,
+    NetworkSource,
+    PathNetwork,
+    PlannedAttachment,
+)
+from multinet.core.routes import refuse_several_gateways
+from multinet.core.settings import Settings
+from multinet.npwg.selection import (
+    DEFAULT_NETWORK,
+    NETWORKS,
+    NetworkSelection,
+    parse_default_network,
+    parse_networks,
+    warnings,
+)
+
+__all__ = [
+    "DefinitionRef",
+    "InlineNetwork",
+    "NamedNetwork",
+    "NetworkSource",
+    "PathNetwork",
+    "PlannedAttachment",
+    "capability_args",
+    "capability_warnings",
+    "delegate_args",
+    "display_name",
+    "prepare",
+    "select_networks",
+    "selection_warnings",
+]
+
+_Wanted = tuple[NetworkSource, NetworkSelection | None]
+
+
+def select_networks(
+    annotations: Mapping[str, str], namespace: str, settings: Settings, runtime_ifname: str = "eth0"
+) -> tuple[PlannedAttachment, ...]:
+    """The pod's attachments in the order in which they are made; the first is the default network.
+
+    ``annotations`` and ``namespace`` are the pod's, ``runtime_ifname`` is the caller's ``CNI_IFNAME``.
+    The same input gives the same plan at every verb. Raises CNIError: code 6 or 7 for an annotation or
+    interface names that can't be, code 105 for a namespace that the pod may not take networks from.
+    """
+    wanted = [_default(annotations, namespace, settings), *_everyones(namespace, settings)]
+    for selection in parse_networks(annotations.get(NETWORKS, ""), namespace):
+        refuse_foreign(selection, namespace, settings.open_namespaces, settings)
+        wanted.append((DefinitionRef(selection.namespace, selection.name), selection))
+    planned = tuple(
+        PlannedAttachment(
+            position=position,
+            name=_label(source),
+            ifname=_ifname(position, selection, runtime_ifname),
+            source=source,
+            selection=selection,
+        )
+        for position, (source, selection) in enumerate(wanted)
+    )
+    refuse_same_ifname(planned)
+    refuse_several_gateways([(attachment.name, attachment.default_route) for attachment in planned])
+    return planned
+
+
+def selection_warnings(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """What is tolerated in the pod's annotations but hardly meant, each with the annotation's name."""
+    return tuple(
+        f"{key}: {text}" for key in (DEFAULT_NETWORK, NETWORKS) for text in warnings(annotations.get(key, ""))
+    )
+
+
+def refuse_foreign(
+    selection: NetworkSelection, namespace: str, allowed: frozenset[str], settings: Settings
+) -> None:
+    """With isolation, a pod takes networks of its own namespace and of ``allowed`` only.
+
+    Raises CNIError code 105.
+    """
+    if not settings.namespace_isolation or selection.namespace in allowed | {namespace}:
+        return
+    raise CNIError(
+        Code.ATTACHMENT,
+        "GetNetworkDelegates: namespace isolation enabled, annotation violates permission, pod is in namespace "
+        f"{namespace} but refers to target namespace {selection.namespace}",
+        f"network {selection.network}; allowed are {', '.join(sorted(allowed | {namespace}))}: "
+        "use one of them or add the namespace to globalNamespaces",
+    )
+
+
+def refuse_same_ifname(planned: Sequence[PlannedAttachment]) -> None:
+    """Every attachment has an interface name of its own, and none is ``lo``. Raises CNIError code 7."""
+    owners: dict[str, PlannedAttachment] = {}
+    for attachment in planned:
+        if attachment.ifname == "lo":
+            raise CNIError(
+                Code.INVALID_CONFIG,
+                f'{_who(attachment)} asks for interface "lo", which every pod has already: choose another name',
+            )
+        first = owners.setdefault(attachment.ifname, attachment)
+        if first is not attachment:
+            raise CNIError(
+                Code.INVALID_CONFIG,
+                f'{_who(first)} and {_who(attachment)} both get interface "{attachment.ifname}": '
+                'choose another name by "interface" for one of them',
+            )
+
+
+def _default(annotations: Mapping[str, str], namespace: str, settings: Settings) -> _Wanted:
+    """The pod's own choice; else the cluster's network, which then need not even exist."""
+    annotation = annotations.get(DEFAULT_NETWORK)
+    if annotation is not None:
+        selection = parse_default_network(annotation, settings.multus_namespace)
+        allowed = settings.open_namespaces | {settings.multus_namespace}
+        refuse_foreign(selection, namespace, allowed, settings)
+        return DefinitionRef(selection.namespace, selection.name), selection
+    if settings.cluster_network:
+        return _configured(settings.cluster_network, settings), None
+    return InlineNetwork(settings.delegates[0]), None
+
+
+def _everyones(namespace: str, settings: Settings) -> list[_Wanted]:
+    """What the configuration gives to every pod besides the default network."""
+    if not settings.cluster_network:
+        return [(InlineNetwork(conf), None) for conf in settings.delegates[1:]]
+    if namespace in settings.system_namespaces:
+        return []
+    return [(_configured(value, settings), None) for value in settings.default_networks]
+
+
+def _configured(value: str, settings: Settings) -> NetworkSource:
+    return PathNetwork(value) if "/" in value else NamedNetwork(settings.multus_namespace, value)
+
+
+def _ifname(position: int, selection: NetworkSelection | None, runtime_ifname: str) -> str:
+    if selection and selection.interface:
+        return selection.interface
+    return f"net{position}" if position else runtime_ifname
+
+
+def _label(source: NetworkSource) -> str:
+    match source:
+        case DefinitionRef(namespace, name) | NamedNetwork(namespace, name):
+            return f"{namespace}/{name}"
+        case PathNetwork(path):
+            return path
+        case InlineNetwork(conf):
+            return display_name(conf, None)
+
+
+def _who(attachment: PlannedAttachment) -> str:
+    role = "default network" if attachment.is_default else f"network {attachment.position}"
+    return f"{role} ({attachment.name})"

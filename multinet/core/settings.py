@@ -1,0 +1,138 @@
+"""The meta-plugin's own configuration, as it comes on standard input (``type: multinet``, ``multus``, …).
+
+Keys and defaults are those of Multus 4. What the daemon alone reads (its socket, its log) isn't here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from multinet.cni.decode import convert, unknown_keys
+from multinet.cni.errors import CNIError, Code
+from multinet.npwg.network_object import check_network_object
+
+__all__ = ["LogOptions", "Settings", "settings_warnings"]
+
+_LOG_LEVELS = ("panic", "error", "verbose", "debug")
+_READ_ELSEWHERE = frozenset(
+    # of CNI itself
+    "args cniVersions disableCheck disableGC dns ipam "
+    # of the shim and the daemon, whose configurations are merged into this one
+    "daemonSocketDir socketDir chrootDir metricsPort enablePprof connectionLimit perNodeCertificate "
+    "multusConfigFile multusAutoconfigDir multusMasterCNI cniConfigDir forceCNIVersion overrideNetworkName "
+    "cleanupConfigOnExit "
+    # retired ones, and the alias
+    "defaultnetworkfile defaultnetworkwaitseconds cniConf".split()
+)
+
+
+class LogOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Rotation of the log file."""
+
+    max_age: int = 5
+    """Days."""
+    max_size: int = 100
+    """Megabytes."""
+    max_backups: int = 5
+    compress: bool = True
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What governs one request."""
+
+    cni_version: str = ""
+    name: str = ""
+    type: str = ""
+    cluster_network: str = ""
+    """The default network: a path (with ``/``), else a definition or a configuration by name."""
+    default_networks: tuple[str, ...] = ()
+    """Further networks for every pod outside ``system_namespaces``; as ``cluster_network``."""
+    delegates: tuple[dict[str, Any], ...] = ()
+    """Networks in line, the first is the default; only without ``cluster_network``."""
+    kubeconfig: str = ""
+    conf_dir: str = "/etc/cni/multus/net.d"
+    """Where configurations that are named, not given, are found."""
+    cni_dir: str = "/var/lib/cni/multus"
+    bin_dir: str = "/opt/cni/bin"
+    """Searched for plugins before the caller's ``CNI_PATH``."""
+    readiness_indicator_file: str = msgspec.field(name="readinessindicatorfile", default="")
+    namespace_isolation: bool = False
+    global_namespaces: str = "default"
+    """Comma list of namespaces that every pod may take networks from, in spite of isolation."""
+    system_namespaces: tuple[str, ...] = ("kube-system",)
+    multus_namespace: str = "kube-system"
+    """Home of definitions that are named without a namespace in this configuration."""
+    capabilities: dict[str, bool] = {}
+    runtime_config: dict[str, Any] = {}
+    retry_delete_on_error: bool = False
+    auxiliary_chain: str = msgspec.field(name="auxiliaryCNIChainName", default="")
+    strict_capabilities: bool = False
+    """An attachment fails when no plugin declares a capability that its element asks for."""
+    log_level: str = "panic"
+    log_file: str = ""
+    log_to_stderr: bool = True
+    log_options: LogOptions = LogOptions()
+    prev_result: dict[str, Any] | None = None
+
+    @classmethod
+    def from_config(cls, raw: Mapping[str, Any]) -> Settings:
+        """The settings in the configuration object; an empty text counts as absent.
+
+        Raises InvalidConfig (code 7) with the path of each fault.
+        """
+        given = {key: value for key, value in raw.items() if value != ""}
+        if "cniConf" in given:  # what an earlier generator wrote for confDir
+            given.setdefault("confDir", given["cniConf"])
+        settings = convert(given, cls)
+        if not settings.cluster_network and not settings.delegates:
+            raise CNIError(
+                Code.INVALID_CONFIG,
+                "LoadNetConf: at least one delegate/clusterNetwork must be specified" + _misspelt(given),
+            )
+        for index, delegate in enumerate(settings.delegates if not settings.cluster_network else ()):
+            try:
+                check_network_object(delegate, f"$.delegates[{index}]")
+            except CNIError as error:
+                text = f"LoadNetConf: failed to load delegate {index} config: "
+                raise error.prefixed(text) from None
+        return settings
+
+    @property
+    def open_namespaces(self) -> frozenset[str]:
+        """``global_namespaces`` as a set."""
+        names = (name.strip() for name in self.global_namespaces.split(","))
+        return frozenset(name for name in names if name)
+
+
+def settings_warnings(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is tolerated in the configuration but has no effect, or hardly the meant one."""
+    found = [
+        f'$: unknown key "{key}"' + (f', did you mean "{near}"?' if near else "")
+        for key, near in _unknown(raw).items()
+    ]
+    level = raw.get("logLevel")
+    if isinstance(level, str) and level and level.lower() not in _LOG_LEVELS:
+        expected = ", ".join(_LOG_LEVELS)
+        found.append(f"$.logLevel: multus logging: cannot set logging level to {level} (expected {expected})")
+    if raw.get("clusterNetwork") and raw.get("delegates"):
+        found.append("$.delegates: has no effect beside clusterNetwork")
+    if raw.get("defaultNetworks") and not raw.get("clusterNetwork"):
+        found.append("$.defaultNetworks: has no effect without clusterNetwork")
+    return tuple(found)
+
+
+def _unknown(raw: Mapping[str, Any]) -> dict[str, str | None]:
+    strange = unknown_keys(raw, Settings)
+    return {
+        key: near for key, near in strange.items() if key not in _READ_ELSEWHERE and "." not in key
+    }  # keys with a dot are the runtime's (``cni.dev/…``) or other people's
+
+
+def _misspelt(raw: Mapping[str, Any]) -> str:
+    for key, near in _unknown(raw).items():
+        if near in ("delegates", "clusterNetwork"):
+            return f' (did you mean "{near}" by "{key}"?)'
+    return ""
