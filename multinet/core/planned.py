@@ -26,7 +26,7 @@ class DefinitionRef(msgspec.Struct, frozen=True, tag="definition"):
 
 
 class NamedNetwork(msgspec.Struct, frozen=True, tag="named"):
-    """The NetworkAttachmentDefinition ``namespace/name``, or else the configuration ``name`` in ``confDir``."""
+    """The NetworkAttachmentDefinition ``namespace/name``, else the configuration ``name`` in ``confDir``."""
 
     namespace: str
     name: str

@@ -16,14 +16,14 @@ Only the main table counts. Source: NPWG multi-network specification 1.3, 4.1.2.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from multinet.cni.addresses import is_ipv6
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.result import Result, Route
-from multinet.npwg.default_routes import Family, default_family
+from multinet.npwg.default_routes import Family, default_family, default_routes
 
 __all__ = [
     "Attached",
@@ -62,7 +62,7 @@ class DefaultRoutePlan(msgspec.Struct, frozen=True):
         return bool(self.remove or self.install)
 
 
-def refuse_several_gateways(requests: Iterable[tuple[str, Request]]) -> None:
+def refuse_several_gateways(requests: Sequence[tuple[str, Request]]) -> None:
     """At most one gateway a family over all elements, given as (name, request).
 
     Raises CNIError code 7 that names them.
@@ -108,7 +108,7 @@ def plan_default_routes(attached: Sequence[Attached]) -> DefaultRoutePlan:
     Empty when nothing was asked for and one attachment at most brings default routes. Raises CNIError
     code 7 when several gateways of a family are asked for.
     """
-    refuse_several_gateways((one.ifname, one.default_route) for one in attached)
+    refuse_several_gateways([(one.ifname, one.default_route) for one in attached])
     remove: list[tuple[str, Family]] = []
     install: list[tuple[str, Route]] = []
     for family in FAMILIES:
@@ -169,4 +169,4 @@ def _brings(result: Result, family: Family) -> bool:
 
 
 def _defaults(result: Result, family: Family) -> tuple[Route, ...]:
-    return tuple(route for route in result.routes if default_family(route) == family)
+    return tuple(route for route in default_routes(result) if default_family(route) == family)

@@ -100,8 +100,8 @@ def refuse_foreign(
         return
     raise CNIError(
         Code.ATTACHMENT,
-        "GetNetworkDelegates: namespace isolation enabled, annotation violates permission, pod is in namespace "
-        f"{namespace} but refers to target namespace {selection.namespace}",
+        "GetNetworkDelegates: namespace isolation enabled, annotation violates permission, "
+        f"pod is in namespace {namespace} but refers to target namespace {selection.namespace}",
         f"network {selection.network}; allowed are {', '.join(sorted(allowed | {namespace}))}: "
         "use one of them or add the namespace to globalNamespaces",
     )
@@ -114,7 +114,7 @@ def refuse_same_ifname(planned: Sequence[PlannedAttachment]) -> None:
         if attachment.ifname == "lo":
             raise CNIError(
                 Code.INVALID_CONFIG,
-                f'{_who(attachment)} asks for interface "lo", which every pod has already: choose another name',
+                f'{_who(attachment)} asks for interface "lo", which every pod has: choose another name',
             )
         first = owners.setdefault(attachment.ifname, attachment)
         if first is not attachment:

@@ -18,14 +18,14 @@ __all__ = ["LogOptions", "Settings", "settings_warnings"]
 
 _LOG_LEVELS = ("panic", "error", "verbose", "debug")
 _READ_ELSEWHERE = frozenset(
-    # of CNI itself
-    "args cniVersions disableCheck disableGC dns ipam "
-    # of the shim and the daemon, whose configurations are merged into this one
-    "daemonSocketDir socketDir chrootDir metricsPort enablePprof connectionLimit perNodeCertificate "
-    "multusConfigFile multusAutoconfigDir multusMasterCNI cniConfigDir forceCNIVersion overrideNetworkName "
-    "cleanupConfigOnExit "
-    # retired ones, and the alias
-    "defaultnetworkfile defaultnetworkwaitseconds cniConf".split()
+    # CNI's own
+    ("args", "cniVersions", "disableCheck", "disableGC", "dns", "ipam")
+    # the shim's and the daemon's, whose configurations are merged into this one
+    + ("daemonSocketDir", "socketDir", "chrootDir", "metricsPort", "enablePprof", "connectionLimit")
+    + ("perNodeCertificate", "multusConfigFile", "multusAutoconfigDir", "multusMasterCNI", "cniConfigDir")
+    + ("forceCNIVersion", "overrideNetworkName", "cleanupConfigOnExit")
+    # retired, and the alias of confDir
+    + ("defaultnetworkfile", "defaultnetworkwaitseconds", "cniConf")
 )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from multinet.cni.addresses import is_ipv6
 from multinet.cni.result import Result, Route
 
-__all__ = ["Family", "default_family", "default_gateways"]
+__all__ = ["Family", "default_family", "default_gateways", "default_routes"]
 
 Family = Literal[4, 6]
 
@@ -25,7 +27,24 @@ def default_family(route: Route) -> Family | None:
     return 6 if is_ipv6(route.dst) else 4
 
 
+def default_routes(result: Result) -> tuple[Route, ...]:
+    """The result's default routes, in its order.
+
+    One without a gateway has that of the first address of its family that names one, as plugins install
+    it (CNI specification, "Result": a route without ``gw``); if none does, it is on-link.
+    """
+    return tuple(
+        route if route.gw else msgspec.structs.replace(route, gw=_gateway(result, family))
+        for route in result.routes
+        if (family := default_family(route))
+    )
+
+
 def default_gateways(result: Result) -> tuple[str, ...]:
-    """The gateways of the default routes, in the result's order, each once; routes without one have none."""
-    gateways = (route.gw for route in result.routes if route.gw and default_family(route))
-    return tuple(dict.fromkeys(gateways))
+    """The gateways of the default routes, in the result's order, each once; on-link routes have none."""
+    return tuple(dict.fromkeys(route.gw for route in default_routes(result) if route.gw))
+
+
+def _gateway(result: Result, family: Family) -> str:
+    ipv6 = family == 6
+    return next((ip.gateway for ip in result.ips if ip.gateway and is_ipv6(ip.gateway) == ipv6), "")

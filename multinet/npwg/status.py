@@ -88,7 +88,7 @@ def _by_interface(result: Result, inside: Sequence[int]) -> dict[int, list[IPCon
 def _default_index(result: Result, inside: Sequence[int]) -> int:
     """The interface of the first address that has a gateway, else the first in the pod: exactly one."""
     for ip in result.ips:
-        if ip.gateway and ip.interface in inside:
+        if ip.gateway and ip.interface is not None and ip.interface in inside:
             return ip.interface
     return inside[0]
 
