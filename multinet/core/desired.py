@@ -16,7 +16,8 @@ Items compare by value and serialise with msgspec, so that the journal keeps exa
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -184,6 +185,18 @@ class Difference(msgspec.Struct, frozen=True):
     field: str
     want: str
     have: str
+    phrase: str = ""
+    """How the reference plugins say it, where callers look for their words."""
 
     def __str__(self) -> str:
+        if self.phrase:
+            return self.phrase
         return f"{self.subject}: {self.field} is {self.have or 'absent'}, expected {self.want}"
+
+
+_T = TypeVar("_T", bound=Item)
+
+
+def select(items: Iterable[Item], kind: type[_T]) -> list[_T]:
+    """The items of one kind, in order."""
+    return [item for item in items if isinstance(item, kind)]

@@ -1,0 +1,263 @@
+"""rtnetlink: the few messages that networking a pod needs, packed by hand and sent many at a time.
+
+Why a codec of our own: encoding and start-up decide the cost of an ADD (docs/decisions/0003-netlink-codec.md).
+Tests read every message back with an independent library. Sources: linux/netlink.h, linux/rtnetlink.h,
+linux/if_link.h, netlink(7), rtnetlink(7).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from sys import byteorder
+from collections.abc import Iterator, Sequence
+from struct import Struct, pack, unpack_from
+
+from multinet.adapters.netns import Netns
+
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x1, 0x4, 0x300, 0x10
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+_NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
+_SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_PROTINFO = 1, 3, 4, 5, 10, 12
+IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK = (
+    16,
+    18,
+    20,
+    27,
+    28,
+    29,
+)
+IFLA_LINK_NETNSID = 37
+IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
+IFLA_MACVLAN_MODE, IFLA_MACVLAN_BC_QUEUE_LEN = 1, 7
+VETH_INFO_PEER = 1
+IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 1, 4, 33
+RTEXT_FILTER_SKIP_STATS = 8
+
+IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
+IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_PERMANENT, IFA_F_TENTATIVE = 0x02, 0x08, 0x80, 0x40
+
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_METRICS, RTA_MULTIPATH, RTA_TABLE = 1, 4, 5, 6, 8, 9, 15
+RTAX_MTU, RTAX_ADVMSS = 2, 8
+RTNH_F_ONLINK = 4
+RT_TABLE_MAIN, RT_TABLE_COMPAT = 254, 252
+RTPROT_BOOT, RTN_UNICAST = 3, 1
+
+IFF_UP, IFF_PROMISC = 0x1, 0x100
+
+_HEADER = Struct("=IHHII")
+_ATTRIBUTE = Struct("=HH")
+_IFINFO = Struct("=BxHiII")
+_IFADDR = Struct("=BBBBi")
+_RTMSG = Struct("=BBBBBBBBI")
+_NESTED = 0x8000
+_BUFFER = 1 << 16
+_DUMP_TRIES = 5
+
+
+class NetlinkError(OSError):
+    """The kernel refused one message; ``index`` is its place in the batch, ``note`` the kernel's own words."""
+
+    def __init__(self, code: int, note: str = "", index: int = 0) -> None:
+        super().__init__(code, note or os.strerror(code))
+        self.note = note
+        self.index = index
+
+
+def attribute(kind: int, data: bytes) -> bytes:
+    """One attribute, padded to four bytes."""
+    size = len(data) + 4
+    return _ATTRIBUTE.pack(size, kind) + data + b"\0" * (-size & 3)
+
+
+def u8(kind: int, value: int) -> bytes:
+    """An attribute of one byte."""
+    return b"\x05\x00" + pack("=HB3x", kind, value)
+
+
+def u32(kind: int, value: int) -> bytes:
+    """An attribute of four bytes in the machine's order."""
+    return pack("=HHI", 8, kind, value)
+
+
+def text(kind: int, value: str) -> bytes:
+    """A zero-terminated string attribute."""
+    return attribute(kind, value.encode() + b"\0")
+
+
+def nested(kind: int, *attributes: bytes) -> bytes:
+    """Attributes within an attribute."""
+    return attribute(kind | _NESTED, b"".join(attributes))
+
+
+def hardware_address(kind: int, mac: str) -> bytes:
+    """A MAC (``02:00:…``) as an attribute."""
+    return attribute(kind, bytes.fromhex(mac.replace(":", "")))
+
+
+def ifinfo(family: int = 0, index: int = 0, flags: int = 0, change: int = 0) -> bytes:
+    """``struct ifinfomsg``."""
+    return _IFINFO.pack(family, 0, index, flags, change)
+
+
+def ifaddr(family: int, prefix: int, flags: int, scope: int, index: int) -> bytes:
+    """``struct ifaddrmsg``."""
+    return _IFADDR.pack(family, prefix, flags, scope, index)
+
+
+def rtmsg(
+    family: int, prefix: int, table: int, protocol: int, scope: int, kind: int, flags: int = 0
+) -> bytes:
+    """``struct rtmsg``; tables above 255 go into RTA_TABLE, with the compatibility value here."""
+    return _RTMSG.pack(
+        family, prefix, 0, 0, table if table < 256 else RT_TABLE_COMPAT, protocol, scope, kind, flags
+    )
+
+
+def message(kind: int, flags: int, *parts: bytes) -> bytes:
+    """One request; its sequence number is filled in when it is sent."""
+    body = b"".join(parts)
+    return _HEADER.pack(16 + len(body), kind, flags | NLM_F_REQUEST, 0, 0) + body
+
+
+def attributes(data: bytes, start: int, end: int) -> dict[int, bytes]:
+    """Attribute kind (without the flags for nesting and byte order) → raw value; the last of a kind wins."""
+    found: dict[int, bytes] = {}
+    while start + 4 <= end:
+        size, kind = unpack_from("=HH", data, start)
+        if size < 4:
+            break
+        found[kind & 0x3FFF] = data[start + 4 : start + size]
+        start += (size + 3) & ~3
+    return found
+
+
+class NetlinkSocket:
+    """One rtnetlink socket, bound to the namespace it was made in. Not for use by two threads at once."""
+
+    def __init__(self, netns: Netns) -> None:
+        with netns.entered():
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
+            self._socket.setsockopt(_SOL_NETLINK, option, 1)
+        self._sequence = 0
+
+    def close(self) -> None:
+        """Close it; safe to repeat."""
+        self._socket.close()
+
+    def send(self, batch: Sequence[bytes]) -> list[NetlinkError | None]:
+        """Send all messages in one go and return what became of each, in order: None is success.
+
+        The kernel works through the whole buffer whatever fails on the way, and reports failures always but
+        success only when asked: so only the last message asks, and its answer ends the reading.
+        """
+        if not batch:
+            return []
+        first = self._sequence + 1
+        self._sequence += len(batch)
+        last = self._sequence
+        buffer = bytearray(b"".join(batch))
+        offset = 0
+        for place, single in enumerate(batch):
+            buffer[offset + 8 : offset + 12] = (first + place).to_bytes(4, byteorder)
+            offset += len(single)
+        tail = offset - len(batch[-1])
+        buffer[tail + 6] |= NLM_F_ACK
+        self._socket.send(buffer)
+        outcome: list[NetlinkError | None] = [None] * len(batch)
+        while True:
+            data = self._socket.recv(_BUFFER)
+            for kind, flags, sequence, start, end in _messages(data):
+                if kind != NLMSG_ERROR or not first <= sequence <= last:
+                    continue
+                outcome[sequence - first] = _error_of(data, start, end, flags, sequence - first)
+                if sequence == last:
+                    return outcome
+
+    def get(self, request: bytes) -> bytes | None:
+        """The one message that answers a look-up (payload with its header struct), None if there is no such object.
+
+        Raises NetlinkError for any other refusal.
+        """
+        self._sequence += 1
+        buffer = bytearray(request)
+        buffer[8:12] = self._sequence.to_bytes(4, byteorder)
+        self._socket.send(buffer)
+        while True:
+            data = self._socket.recv(_BUFFER)
+            for kind, flags, sequence, start, end in _messages(data):
+                if sequence != self._sequence:
+                    continue
+                if kind != NLMSG_ERROR:
+                    return data[start:end]
+                error = _error_of(data, start, end, flags, 0)
+                if error is None or error.errno in (errno.ENODEV, errno.ENOENT):
+                    return None
+                raise error
+
+    def dump(self, kind: int, header: bytes, *parts: bytes) -> list[bytes]:
+        """All answers of a dump. One that the kernel flags as interrupted is repeated (5 tries in all)."""
+        request = message(kind, NLM_F_DUMP, header, *parts)
+        answers: list[bytes] = []
+        for _ in range(_DUMP_TRIES):
+            answers, interrupted = self._dump_once(request)
+            if not interrupted:
+                break
+        return answers
+
+    def _dump_once(self, request: bytes) -> tuple[list[bytes], bool]:
+        self._sequence += 1
+        buffer = bytearray(request)
+        buffer[8:12] = self._sequence.to_bytes(4, byteorder)
+        self._socket.send(buffer)
+        answers: list[bytes] = []
+        interrupted = False
+        while True:
+            data = self._socket.recv(_BUFFER)
+            for kind, flags, sequence, start, end in _messages(data):
+                if sequence != self._sequence:
+                    continue
+                interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
+                if kind == NLMSG_DONE:
+                    return answers, interrupted
+                if kind == NLMSG_ERROR:
+                    error = _error_of(data, start, end, flags, 0)
+                    if error is not None:
+                        raise error
+                    return answers, interrupted
+                answers.append(data[start:end])
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
+    """(type, flags, sequence, start, end of the payload) of each message in a datagram."""
+    offset, total = 0, len(data)
+    while offset + 16 <= total:
+        size, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+        if size < 16:
+            return
+        yield kind, flags, sequence, offset + 16, offset + size
+        offset += (size + 3) & ~3
+
+
+def _error_of(data: bytes, start: int, end: int, flags: int, index: int) -> NetlinkError | None:
+    """The error in an acknowledgement, with the kernel's words (NLMSGERR_ATTR_MSG) if it said any."""
+    code = -int(unpack_from("=i", data, start)[0])
+    if code == 0:
+        return None
+    note = ""
+    if flags & _NLM_F_ACK_TLVS:
+        if flags & _NLM_F_CAPPED:
+            tlvs = start + 20
+        else:  # the whole request is echoed before the attributes
+            tlvs = start + 4 + int(unpack_from("=I", data, start + 4)[0])
+        note = attributes(data, (tlvs + 3) & ~3, end).get(1, b"").rstrip(b"\0").decode(errors="replace")
+    return NetlinkError(code, note, index)

@@ -1,0 +1,173 @@
+"""bridge: a veth pair from the pod to a bridge on the host, which may be the pod's gateway."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import msgspec
+
+from multinet.cni.errors import Code, InvalidConfig
+from multinet.cni.result import Interface, Result
+from multinet.core.desired import Address, AnyItem, Bridge, MacGuard, Masquerade, NoAddress, Sysctl, Veth
+from multinet.sdk import DelegateConf, Desired, Facts, Sandbox, interface_delegate
+from multinet.sdk.addressing import addressed, announced, with_default_routes, with_gateways
+from multinet.sdk.delegate import chosen_dns, described
+
+
+class BridgeConf(DelegateConf, frozen=True, kw_only=True):
+    """Options of bridge."""
+
+    bridge: str = "cni0"
+    """The bridge on the host, made if absent."""
+    is_gateway: bool = False
+    """The bridge gets each subnet's gateway address, and the host forwards."""
+    is_default_gateway: bool = False
+    """As ``isGateway``, and the pod's default routes lead there."""
+    force_address: bool = False
+    """Replace gateway addresses that conflict instead of failing."""
+    ip_masq: bool = False
+    """Traffic that leaves the pod's subnet takes the host's address."""
+    ip_masq_backend: str = ""
+    """``nftables`` or ``iptables``; default: as the host's other rules use."""
+    mtu: int = 0
+    """MTU of both ends, and of the bridge when it is made; 0: the kernel's default."""
+    hairpin_mode: bool = False
+    """Frames may go out by the port they came in by."""
+    promisc_mode: bool = False
+    """The bridge takes all frames in."""
+    mac_spoof_check: bool = msgspec.field(name="macspoofchk", default=False)
+    """Frames from the pod with another source MAC are dropped."""
+    enable_dad: bool = msgspec.field(name="enabledad", default=False)
+    """IPv6 duplicate address detection in the pod."""
+    disable_container_interface: bool = False
+    """The pod's end stays down; not with IPAM."""
+    port_isolation: bool = False
+    """Isolated ports don't reach one another."""
+    vlan: int = 0
+    vlan_trunk: list[dict[str, Any]] | None = None
+    preserve_default_vlan: bool = False
+
+
+@interface_delegate(BridgeConf)
+def bridge(conf: BridgeConf, pod: Sandbox, host: Facts) -> Desired:
+    """Bridge, veth pair, and with IPAM: addresses, gateway, masquerading."""
+    _validate(conf)
+    gateway = conf.is_gateway or conf.is_default_gateway
+    ipam = with_gateways(pod.ipam) if pod.ipam and gateway else pod.ipam
+    if ipam and conf.is_default_gateway:
+        ipam = with_default_routes(ipam)
+    switch = _switch(conf, pod, host)
+    pair = Veth(
+        name=pod.ifname,
+        mac=pod.mac,
+        host_name=pod.host_ifname,
+        host_mac=pod.host_mac,
+        mtu=conf.mtu,
+        master=switch.name,
+        hairpin=conf.hairpin_mode,
+        isolated=conf.port_isolation,
+        up=not conf.disable_container_interface,
+    )
+    items: list[AnyItem] = [switch, pair, *_quiet(switch.name, pair.host_name)]
+    if conf.mac_spoof_check:
+        items.append(MacGuard(link=pair.host_name, mac=pair.mac, owner=pod.owner))
+    if ipam:
+        items += _detection(pair.name, conf.enable_dad)
+        items += [*announced(pair.name), *addressed(pair.name, ipam)]
+        if gateway:
+            items += _gateway(conf, switch.name, ipam, host)
+        if conf.ip_masq:
+            backend = conf.ip_masq_backend or host.masquerade_backend()
+            items += [Masquerade(cidr=ip.address, owner=pod.owner, backend=backend) for ip in ipam.ips]  # type: ignore[arg-type]
+    return Desired(tuple(items), _result(conf, pod, host, switch, pair, ipam))
+
+
+def _validate(conf: BridgeConf) -> None:
+    if conf.hairpin_mode and conf.promisc_mode:
+        raise InvalidConfig("$.hairpinMode", "cannot set hairpin mode and promiscuous mode at the same time")
+    if conf.disable_container_interface and conf.has_ipam:
+        raise InvalidConfig("$.ipam", "cannot use IPAM when DisableContainerInterface flag is set")
+    if conf.ip_masq_backend not in ("", "nftables", "iptables"):
+        raise InvalidConfig(
+            "$.ipMasqBackend", f'unknown ipmasq backend "{conf.ip_masq_backend}" (nftables or iptables)'
+        )
+    if not 0 <= conf.mtu <= 65535:
+        raise InvalidConfig("$.mtu", f"invalid MTU {conf.mtu}, must be between 0 and 65535")
+    if not 0 <= conf.vlan <= 4094:
+        raise InvalidConfig("$.vlan", f"invalid VLAN ID {conf.vlan} (must be between 0 and 4094)")
+    if conf.vlan or conf.vlan_trunk is not None:
+        field = "$.vlan" if conf.vlan else "$.vlanTrunk"
+        raise InvalidConfig(field, "VLAN filtering is not supported yet", Code.UNSUPPORTED_FIELD)
+
+
+def _switch(conf: BridgeConf, pod: Sandbox, host: Facts) -> Bridge:
+    """The bridge with the MAC it has, or was reported with, or will be born with: it never changes again."""
+    found = host.link(conf.bridge)
+    made = next((i for i in pod.previous.interfaces if i.name == conf.bridge), None) if pod.previous else None
+    mac = made.mac if made else found.mac if found else host.fresh_mac(conf.bridge)
+    return Bridge(
+        place="host", whose="shared", name=conf.bridge, mac=mac, mtu=conf.mtu, promisc=conf.promisc_mode
+    )
+
+
+def _quiet(*links: str) -> list[Sysctl]:
+    """The host's own ends take no IPv6 configuration from what pods send."""
+    return [
+        Sysctl(place="host", whose="shared", key=f"net/ipv6/conf/{link}/accept_ra", value="0", tolerant=True)
+        for link in links
+    ]
+
+
+def _detection(link: str, enabled: bool) -> list[Sysctl]:
+    keys = ("enhanced_dad", "accept_dad") if enabled else ("accept_dad",)
+    value = "1" if enabled else "0"
+    return [Sysctl(key=f"net/ipv6/conf/{link}/{key}", value=value, tolerant=True) for key in keys]
+
+
+def _gateway(conf: BridgeConf, name: str, ipam: Result, host: Facts) -> list[AnyItem]:
+    """Gateway addresses on the bridge, those that conflict away (or refused), forwarding on."""
+    wanted = list(
+        dict.fromkeys(
+            f"{ip.gateway}/{ipaddress.ip_interface(ip.address).network.prefixlen}" for ip in ipam.ips
+        )
+    )
+    found = host.link(name)
+    items: list[AnyItem] = []
+    for present in host.addresses(found) if found else ():
+        conflict = next(
+            (cidr for cidr in wanted if present not in wanted and _conflicts(present, cidr)), None
+        )
+        if conflict and not conf.force_address:
+            raise InvalidConfig(
+                "$.isGateway",
+                f'failed to set bridge addr: "{name}" already has an IP address different from {conflict} '
+                f'({present}): remove it, choose another bridge, or set "forceAddress"',
+            )
+        if conflict:
+            items.append(NoAddress(place="host", link=name, cidr=present))
+    items += [Address(place="host", whose="shared", link=name, cidr=cidr) for cidr in wanted]
+    keys = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+    versions = sorted({ipaddress.ip_interface(cidr).version for cidr in wanted})
+    return items + [Sysctl(place="host", whose="shared", key=keys[v], value="1") for v in versions]
+
+
+def _conflicts(present: str, wanted: str) -> bool:
+    """IPv4: any other address; IPv6: one whose prefix overlaps."""
+    one, other = ipaddress.ip_interface(present), ipaddress.ip_interface(wanted)
+    if one.version != other.version:
+        return False
+    return one.version == 4 or one.network.overlaps(other.network)
+
+
+def _result(
+    conf: BridgeConf, pod: Sandbox, host: Facts, switch: Bridge, pair: Veth, ipam: Result | None
+) -> Result:
+    found = host.link(switch.name)
+    mtu = pair.mtu or (found.mtu if found else 1500)
+    interfaces = (
+        Interface(name=switch.name, mac=switch.mac, mtu=found.mtu if found else mtu),
+        Interface(name=pair.host_name, mac=pair.host_mac, mtu=pair.mtu or 1500),
+        Interface(name=pair.name, mac=pair.mac, mtu=pair.mtu or 1500, sandbox=pod.netns),
+    )
+    return described(interfaces, 2, ipam, chosen_dns(conf, ipam))

@@ -1,0 +1,193 @@
+"""Links come into being: each in its final namespace, under an index that is chosen rather than looked up."""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Sequence
+
+from multinet.adapters import kernel_messages as messages
+from multinet.adapters.kernel import LinkInfo, NetworkStack
+from multinet.cni.errors import CNIError, Code
+from multinet.core.desired import AnyItem, Bridge, Macvlan, Place, Veth, select
+from multinet.engine.scene import Scene
+from multinet.engine.steps import Step, perform
+from multinet.engine.undo import Undo
+
+# Chosen indexes lie far above those that the kernel gives out in order.
+_LOWEST, _HIGHEST = 0x2000_0000, 0x7000_0000
+_TRIES = 3
+
+
+class FactsChanged(Exception):
+    """The host is no longer as the decision found it (a bridge came or went): decide again."""
+
+
+class Indexes(dict[tuple[Place, str], int]):
+    """Interface index by place and name; one that wasn't chosen here is looked up when it is asked for."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__()
+        self._scene = scene
+
+    def __missing__(self, key: tuple[Place, str]) -> int:
+        place, name = key
+        found = self._scene.stack(place).link(name)
+        if found is None:
+            raise CNIError(Code.KERNEL, f'failed to lookup "{name}": Link not found in the {place}')
+        self[key] = found.index
+        return found.index
+
+
+def create_links(
+    items: Sequence[AnyItem], scene: Scene, undo: Undo
+) -> tuple[Indexes, dict[str, LinkInfo | None]]:
+    """Create the links among ``items``; returns the indexes, and each bridge as it was before (None: made now).
+
+    Raises CNIError when a name is taken or the kernel refuses, FactsChanged when a bridge came or went
+    since the decision.
+    """
+    indexes = Indexes(scene)
+    bridges = {bridge.name: _existing(bridge, scene.host) for bridge in select(items, Bridge)}
+    links = [item for item in items if isinstance(item, Veth | Macvlan)]
+    taken = _sandbox_links(links, scene)
+    for attempt in range(_TRIES):
+        _choose(items, bridges, taken, indexes, fresh=attempt > 0)
+        try:
+            with Undo() as made:
+                _create(items, bridges, scene, indexes, made)
+                made.hand_over(undo)
+            return indexes, bridges
+        except CNIError as error:
+            # EBUSY is how the kernel says that an index is in use; it says the same of a master in use, so
+            # the last refusal stands.
+            busy = getattr(error.__cause__, "errno", 0) == errno.EBUSY
+            if not busy or attempt == _TRIES - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _existing(bridge: Bridge, host: NetworkStack) -> LinkInfo | None:
+    found = host.link(bridge.name)
+    if found is None:
+        return None
+    if found.kind != "bridge":
+        raise CNIError(
+            Code.INVALID_CONFIG,
+            f'$.bridge: "{bridge.name}" already exists but is not a bridge ({found.kind or "device"})',
+        )
+    if bridge.mac and found.mac != bridge.mac:
+        raise FactsChanged(bridge.name)
+    return found
+
+
+def _sandbox_links(links: Sequence[Veth | Macvlan], scene: Scene) -> dict[str, LinkInfo]:
+    """The links that the sandbox has already. Raises CNIError when a wanted name is among them."""
+    if not links:
+        return {}
+    present = {link.name: link for link in scene.stack("sandbox").links()}
+    for link in links:
+        if link.name not in present:
+            continue
+        if isinstance(link, Veth):
+            text = f'container veth name ("{link.name}") peer provided ("{link.host_name}") already exists'
+        else:
+            text = f"failed to create macvlan: interface name {link.name} already exists in the sandbox"
+        raise CNIError(Code.KERNEL, text)
+    return present
+
+
+def _choose(
+    items: Sequence[AnyItem],
+    bridges: dict[str, LinkInfo | None],
+    taken: dict[str, LinkInfo],
+    indexes: Indexes,
+    fresh: bool,
+) -> None:
+    """Indexes: in the sandbox the next after those in use, on the host a random high one."""
+    following = max((link.index for link in taken.values()), default=1) + 1
+    for item in items:
+        if isinstance(item, Bridge):
+            found = bridges[item.name]
+            indexes["host", item.name] = found.index if found else random.randint(_LOWEST, _HIGHEST)
+        elif isinstance(item, Veth):
+            indexes["host", item.host_name] = random.randint(_LOWEST, _HIGHEST)
+        if isinstance(item, Veth | Macvlan):
+            indexes["sandbox", item.name] = random.randint(_LOWEST, _HIGHEST) if fresh else following
+            following += 1
+
+
+def _create(
+    items: Sequence[AnyItem], bridges: dict[str, LinkInfo | None], scene: Scene, indexes: Indexes, made: Undo
+) -> None:
+    by_place: dict[Place, list[Step]] = {"host": [], "sandbox": []}
+    for item in items:
+        if isinstance(item, Bridge) and bridges[item.name] is None:
+            by_place["host"].append(_bridge_step(item, scene, indexes["host", item.name]))
+        elif isinstance(item, Veth):
+            by_place["host"].append(_veth_step(item, scene, indexes))
+        elif isinstance(item, Macvlan):
+            by_place[item.parent_place].append(_macvlan_step(item, scene, indexes))
+    for place, steps in by_place.items():
+        if not steps:
+            continue
+        try:
+            perform(steps, scene.stack(place), made)
+        except CNIError as error:
+            _note_change(items, bridges, scene, error)
+            raise
+
+
+def _note_change(
+    items: Sequence[AnyItem], bridges: dict[str, LinkInfo | None], scene: Scene, error: CNIError
+) -> None:
+    """A bridge that another ADD made or removed meanwhile is no failure: the decision is taken again."""
+    for bridge in select(items, Bridge):
+        now = scene.host.link(bridge.name)
+        before = bridges[bridge.name]
+        if before is None and now is not None and getattr(error.__cause__, "errno", 0) == errno.EEXIST:
+            raise FactsChanged(bridge.name) from error
+        if before is not None and (now is None or now.index != before.index):
+            raise FactsChanged(bridge.name) from error
+
+
+def _bridge_step(bridge: Bridge, scene: Scene, index: int) -> Step:
+    host = scene.host
+
+    def remove_if_unused() -> None:
+        if not any(link.master == index for link in host.links()):
+            host.send([messages.delete_link(index)])
+
+    return Step(
+        messages.create_bridge(bridge, index),
+        f'failed to create bridge "{bridge.name}"',
+        undo=remove_if_unused,
+    )
+
+
+def _veth_step(veth: Veth, scene: Scene, indexes: Indexes) -> Step:
+    host_index, sandbox_index = indexes["host", veth.host_name], indexes["sandbox", veth.name]
+    master = indexes["host", veth.master] if veth.master else 0
+    message = messages.create_veth(
+        veth, host_index, sandbox_index, scene.stack("sandbox").netns.fd, master, scene.owner.group
+    )
+    remove = messages.delete_link(host_index)
+    pair = f'("{veth.name}") peer provided ("{veth.host_name}")'
+    return Step(message, f"failed to make veth pair {pair}", undo=lambda: scene.host.send([remove]))
+
+
+def _macvlan_step(macvlan: Macvlan, scene: Scene, indexes: Indexes) -> Step:
+    sandbox = scene.stack("sandbox")
+    index = indexes["sandbox", macvlan.name]
+    parent = indexes[macvlan.parent_place, macvlan.parent]
+    fd = sandbox.netns.fd if macvlan.parent_place == "host" else -1
+    message = messages.create_macvlan(macvlan, index, parent, fd, scene.owner.group)
+    remove = messages.delete_link(index)
+    return Step(
+        message,
+        f'failed to create macvlan "{macvlan.name}" on "{macvlan.parent}"',
+        undo=lambda: sandbox.send([remove]),
+    )
+
+
+__all__ = ["FactsChanged", "Indexes", "create_links"]

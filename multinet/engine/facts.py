@@ -1,0 +1,97 @@
+"""The few facts of the host and the sandbox that a delegate decides from, read when asked for and kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from multinet.adapters.kernel import LinkInfo, NetworkStack
+from multinet.cni.errors import CNIError, Code
+from multinet.core.desired import MAIN_TABLE, Place
+
+T = TypeVar("T")
+
+_DEFAULTS = ("0.0.0.0/0", "::/0")
+
+
+class Facts:
+    """A consistent view for one decision: each fact is read once, so deciding twice gives the same."""
+
+    def __init__(
+        self,
+        host: NetworkStack,
+        sandbox: NetworkStack | None,
+        masquerade_backend: Callable[[], str] = lambda: "nftables",
+    ) -> None:
+        self._stacks: dict[Place, NetworkStack | None] = {"host": host, "sandbox": sandbox}
+        self._known: dict[tuple[str, ...], object] = {}
+        self._masquerade_backend = masquerade_backend
+
+    def link(self, name: str, place: Place = "host") -> LinkInfo | None:
+        """The link of that name, or None."""
+        return self._once(("link", place, name), lambda: self._stack(place).link(name))
+
+    def master(self, name: str, place: Place = "host") -> LinkInfo:
+        """The link to build on; with no name, the one of the first default route.
+
+        Raises CNIError code 7 that names the links there are.
+        """
+        if name:
+            found = self.link(name, place)
+            if found is None:
+                raise CNIError(
+                    Code.INVALID_CONFIG,
+                    f'$.master: failed to lookup master "{name}": Link not found in the {place} '
+                    f'(links: {", ".join(sorted(self.links(place)))}): set "master" to one of them',
+                )
+            return found
+        by_index = {link.index: link for link in self.links(place).values()}
+        for route in self._once(("routes", place), lambda: self._stack(place).routes()):
+            if route.dst in _DEFAULTS and route.table == MAIN_TABLE and route.hops[0][1] in by_index:
+                return by_index[route.hops[0][1]]
+        raise CNIError(
+            Code.INVALID_CONFIG, f'$.master: no default route interface found in the {place}: set "master"'
+        )
+
+    def links(self, place: Place = "host") -> dict[str, LinkInfo]:
+        """All links by name."""
+        return self._once(("links", place), lambda: {link.name: link for link in self._stack(place).links()})
+
+    def addresses(self, link: LinkInfo, place: Place = "host") -> tuple[str, ...]:
+        """The permanent addresses of a link (``10.1.2.1/24``), link-local ones left out."""
+        return self._once(
+            ("addresses", place, link.name),
+            lambda: tuple(
+                a.cidr for a in self._stack(place).addresses(link.index) if a.permanent and a.scope == 0
+            ),
+        )
+
+    def sysctl(self, key: str, place: Place = "host") -> str | None:
+        """The value of ``net/…``, None if the kernel doesn't have it."""
+        return self._once(("sysctl", place, key), lambda: self._stack(place).read_sysctl(key))
+
+    def fresh_mac(self, name: str) -> str:
+        """A random locally administered MAC for a link still to be made; the same for the same ``name``."""
+
+        def draw() -> str:
+            octets = bytearray(os.urandom(6))
+            octets[0] = (octets[0] & 0xFC) | 0x02
+            return ":".join(f"{octet:02x}" for octet in octets)
+
+        return self._once(("mac", name), draw)
+
+    def masquerade_backend(self) -> str:
+        """``nftables`` or ``iptables``, as the host's other rules use."""
+        return self._once(("masquerade",), self._masquerade_backend)
+
+    def _stack(self, place: Place) -> NetworkStack:
+        stack = self._stacks[place]
+        if stack is None:
+            raise CNIError(Code.INVALID_NETNS, "the sandbox's network namespace is gone")
+        return stack
+
+    def _once(self, key: tuple[str, ...], read: Callable[[], T]) -> T:
+        if key not in self._known:
+            self._known[key] = read()
+        return self._known[key]  # type: ignore[return-value]

@@ -1,0 +1,55 @@
+"""Netlink messages with what to say when one fails, what counts as fine, and how to take one back."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from multinet.adapters.kernel import NetworkStack
+from multinet.adapters.netlink import NetlinkError
+from multinet.cni.errors import CNIError, Code
+from multinet.engine.undo import Undo
+
+EXISTS = (errno.EEXIST,)
+GONE = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL)
+
+
+class Step(NamedTuple):
+    """One message. ``failure`` is the sentence that the kernel's reason completes."""
+
+    message: bytes
+    failure: str
+    fine: tuple[int, ...] = ()
+    """Refusals that mean: it is so already."""
+    undo: Callable[[], object] | None = None
+    subject: object = None
+
+
+def perform(steps: Sequence[Step], stack: NetworkStack, undo: Undo) -> list[Step]:
+    """Send all steps at once and return those that changed something.
+
+    The kernel goes on after a refusal, so whatever succeeded is pushed on ``undo`` before the first failure
+    is raised as a CNIError (code 100).
+    """
+    if not steps:
+        return []
+    outcome = stack.send([step.message for step in steps])
+    done = [step for step, error in zip(steps, outcome, strict=True) if error is None]
+    for step in done:
+        if step.undo is not None:
+            undo.push(step.failure.removeprefix("failed to "), step.undo)
+    for step, error in zip(steps, outcome, strict=True):
+        if error is not None and error.errno not in step.fine:
+            raise refusal(step, error)
+    return done
+
+
+def refusal(step: Step, error: NetlinkError) -> CNIError:
+    """The kernel's refusal as a CNI error, with its reason in words and its own note."""
+    reason = os.strerror(error.errno or 0).lower()
+    note = f" ({error.note})" if error.note else ""
+    failure = CNIError(Code.KERNEL, f"{step.failure}: {reason}{note}")
+    failure.__cause__ = error
+    return failure

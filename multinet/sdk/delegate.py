@@ -1,0 +1,103 @@
+"""The three values a delegate deals in: its configuration, the pod's sandbox, and the state it desires."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from multinet.cni.result import DNS, Interface, IPConfig, Result
+from multinet.core.desired import AnyItem, Owner
+
+
+class DelegateConf(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Configuration that every interface delegate understands; each adds its own fields.
+
+    ``ipam`` stays raw: it belongs to the address manager it names.
+    """
+
+    cni_version: str = "0.1.0"
+    name: str = ""
+    type: str = ""
+    ipam: dict[str, Any] = {}
+    dns: dict[str, Any] = {}
+    capabilities: dict[str, bool] = {}
+    runtime_config: dict[str, Any] = {}
+    args: dict[str, Any] = {}
+    prev_result: dict[str, Any] | None = None
+
+    @property
+    def has_ipam(self) -> bool:
+        """True when addresses are to be given (L3); an ``ipam`` without ``type`` means L2."""
+        return bool(self.ipam.get("type"))
+
+
+class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
+    """What a delegate knows of the pod: whose attachment it is and what was asked for it."""
+
+    owner: Owner
+    netns: str = ""
+    """``CNI_NETNS`` as the caller wrote it; results repeat it."""
+    requested_mac: str = ""
+    """By ``runtimeConfig.mac``, else ``args.cni.mac``, else ``CNI_ARGS`` ``MAC``; empty: none."""
+    ipam: Result | None = None
+    """Addresses, routes and DNS; None for L2."""
+    previous: Result | None = None
+    """The result of the ADD (CHECK), or of the previous plugin of the chain (ADD)."""
+
+    @property
+    def ifname(self) -> str:
+        """The interface to make."""
+        return self.owner.ifname
+
+    @property
+    def mac(self) -> str:
+        """MAC of the sandbox end: as asked for, as it was made, or one derived from the attachment."""
+        return self.requested_mac or self._made_mac() or self.owner.mac("sandbox")
+
+    @property
+    def host_ifname(self) -> str:
+        """Name of the host end of a pair: as it was made, or the one derived from the attachment."""
+        made = self._made_host_end()
+        return made.name if made else self.owner.host_ifname
+
+    @property
+    def host_mac(self) -> str:
+        """MAC of the host end of a pair: as it was made, or one derived from the attachment."""
+        made = self._made_host_end()
+        return made.mac if made else self.owner.mac("host")
+
+    def _made_mac(self) -> str:
+        for interface in self.previous.interfaces if self.previous else ():
+            if interface.sandbox and interface.name == self.ifname:
+                return interface.mac
+        return ""
+
+    def _made_host_end(self) -> Interface | None:
+        host_ends = [i for i in self.previous.interfaces if not i.sandbox] if self.previous else []
+        return host_ends[-1] if len(host_ends) > 1 else None
+
+
+class Desired(msgspec.Struct, frozen=True):
+    """What a delegate wants: items for the kernel, and the CNI result that describes them."""
+
+    items: tuple[AnyItem, ...] = ()
+    result: Result = Result()
+
+
+def described(interfaces: tuple[Interface, ...], sandbox_index: int, ipam: Result | None, dns: DNS) -> Result:
+    """The result of an interface delegate: all addresses stand on the interface at ``sandbox_index``."""
+    if ipam is None:
+        return Result(interfaces=interfaces, dns=dns)
+    ips = tuple(IPConfig(address=ip.address, gateway=ip.gateway, interface=sandbox_index) for ip in ipam.ips)
+    return Result(interfaces=interfaces, ips=ips, routes=ipam.routes, dns=dns)
+
+
+def chosen_dns(conf: DelegateConf, ipam: Result | None) -> DNS:
+    """The configuration's ``dns`` as a whole if it says anything (an empty list counts), else the IPAM's."""
+    raw = conf.dns
+    said = [key for key in ("nameservers", "search", "options") if raw.get(key) is not None]
+    if said or raw.get("domain"):
+        lists = {key: tuple(raw.get(key) or ()) for key in ("nameservers", "search", "options")}
+        return DNS(domain=raw.get("domain") or "", **lists)
+    return ipam.dns if ipam else DNS()

@@ -1,0 +1,58 @@
+"""Runs a plugin of a chain wherever it lives: in process if it is one of ours, else as an executable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from multinet.cni.chain import PluginCall
+from multinet.cni.errors import CNIError, Code
+from multinet.core.desired import AnyItem
+from multinet.sdk import registry
+from multinet.sdk.node import Node
+
+PINNED = "multinet/executable"
+"""Key of a plugin object that names an executable by path: it is run even if the type is one of ours."""
+
+
+class DelegateExecutor:
+    """The ``Executor`` of a node. One per attachment: it remembers what each plugin of the chain applied."""
+
+    def __init__(self, node: Node, applied: dict[str, tuple[AnyItem, ...]] | None = None) -> None:
+        self._node = node
+        self.applied = dict(applied or {})
+        """Plugin type → items; as recorded at ADD, for DEL."""
+
+    def run(self, call: PluginCall) -> dict[str, Any] | None:
+        """One verb of one plugin; the result object of an ADD. Raises CNIError."""
+        plugin = None if is_pinned(call.conf) else registry.plugin(call.type)
+        if plugin is None:
+            return self._node.external.run(call)
+        match call.verb:
+            case "ADD":
+                outcome = plugin.add(call, self._node)
+                self.applied[call.type] = outcome.items
+                return outcome.result
+            case "CHECK":
+                plugin.check(call, self._node)
+            case "DEL":
+                plugin.delete(call, self._node, self.applied.get(call.type))
+            case "GC":
+                plugin.gc(call, self._node)
+            case "STATUS":
+                plugin.status(call, self._node)
+            case _:
+                raise CNIError(Code.INVALID_ENVIRONMENT, f"unknown CNI_COMMAND: {call.verb}")
+        return None
+
+
+def is_pinned(conf: Mapping[str, Any]) -> bool:
+    """True when the plugin object names its executable by path."""
+    return bool(conf.get(PINNED))
+
+
+def runs_in_process(conf: Mapping[str, Any]) -> bool:
+    """True when a plugin object and the address manager it names both run in process."""
+    ipam = conf.get("ipam") or {}
+    own_ipam = not ipam.get("type") or (not is_pinned(ipam) and registry.plugin(ipam["type"]) is not None)
+    return own_ipam and not is_pinned(conf) and registry.plugin(str(conf.get("type"))) is not None

@@ -1,0 +1,259 @@
+"""An interface delegate as a CNI plugin: all verbs from one function that says what is desired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from msgspec.structs import replace
+
+from multinet.cni.chain import PluginCall
+from multinet.cni.decode import convert
+from multinet.cni.errors import CNIError, Code, InvalidConfig
+from multinet.cni.invocation import parse_args, require_known_args
+from multinet.cni.result import Result
+from multinet.core.desired import AnyItem, Difference, LinkUp
+from multinet.engine.apply import apply
+from multinet.engine.compare import compare
+from multinet.engine.creation import FactsChanged
+from multinet.engine.facts import Facts
+from multinet.engine.remove import collect, remove, sweep
+from multinet.engine.scene import Scene
+from multinet.engine.undo import Undo
+from multinet.sdk.delegate import DelegateConf, Desired, Sandbox
+from multinet.sdk.ipam_plugin import (
+    check_failure,
+    owner_of,
+    previous_result,
+    valid_attachments,
+)
+from multinet.sdk.ipam_source import IpamSource, ipam_source
+from multinet.sdk.node import Node
+from multinet.sdk.registry import Outcome
+
+C = TypeVar("C", bound=DelegateConf)
+
+_KNOWN_ARGS = ("IgnoreUnknown", "MAC", "IP", "GATEWAY")
+_DECISIONS = 5
+"""How often a decision is taken again because the host changed under it."""
+
+
+def interface_delegate(
+    conf: type[C], existing: str = ""
+) -> Callable[[Callable[[C, Sandbox, Facts], Desired]], InterfacePlugin[C]]:
+    """Make a plugin of a function ``(conf, pod, host) -> Desired``.
+
+    ``existing`` names the link of a delegate that makes none but adjusts this one (``lo``).
+    """
+    return lambda desired: InterfacePlugin(conf, desired, existing)
+
+
+class InterfacePlugin(Generic[C]):
+    """The five verbs of a delegate that makes an interface."""
+
+    def __init__(
+        self, conf: type[C], desired: Callable[[C, Sandbox, Facts], Desired], existing: str = ""
+    ) -> None:
+        self.conf = conf
+        self.desired = desired
+        self.existing = existing
+        self.__doc__ = desired.__doc__
+
+    def add(self, call: PluginCall, node: Node) -> Outcome:
+        """Decide, allocate, apply; whatever fails, what was done is undone."""
+        conf = convert(call.conf, self.conf)
+        pod = self._pod(call, conf)
+        source = ipam_source(call, conf, node)
+        with node.scene(call, pod.owner) as scene, Undo() as undo:
+            if not self.existing:
+                _require_free(pod, scene)
+            done: tuple[AnyItem, ...] = ()
+            ipam: Result | None = None
+            if source is not None:
+                # What can be known to fail is found before an address is taken.
+                without = self._decide(conf, pod, node, scene)
+                if source.needs_link:
+                    done = self._applied(without.items, scene, undo)
+                ipam = self._allocate(source, undo)
+            return self._attach(conf, _with_ipam(pod, ipam), node, scene, undo, done)
+
+    def check(self, call: PluginCall, node: Node) -> None:
+        """Compare what the configuration and the previous result say with the kernel."""
+        conf = convert(call.conf, self.conf)
+        pod = self._pod(call, conf)
+        source = ipam_source(call, conf, node)
+        found = source.check() if source is not None else []
+        previous = previous_result(call.conf)
+        if previous is None:
+            raise CNIError(Code.INVALID_CONFIG, "Required prevResult missing")
+        with node.scene(call, pod.owner) as scene:
+            found += _interface_differences(pod, previous)
+            made = _with_ipam(pod, _own_part(previous, pod) if source is not None else None)
+            found += compare(self.desired(conf, _after(made, previous), node.facts(scene)).items, scene)
+        if found:
+            raise check_failure(found)
+
+    def delete(self, call: PluginCall, node: Node, items: tuple[AnyItem, ...] | None) -> None:
+        """Release addresses and remove links and rules; a faulty configuration is no obstacle."""
+        owner = owner_of(call)
+        failures: list[CNIError] = []
+        with node.scene(call, owner) as scene:
+            try:
+                if items is not None:
+                    remove(items, scene)
+                elif self.existing:
+                    remove([LinkUp(name=self.existing, whose="borrowed")], scene)
+                else:
+                    sweep(scene)
+            except CNIError as error:
+                failures.append(error)
+        try:
+            source = ipam_source(call, None, node)
+            if source is not None:
+                source.release()
+        except CNIError as error:
+            failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def gc(self, call: PluginCall, node: Node) -> None:
+        """Remove links and rules of attachments that aren't valid, and have the IPAM do the same."""
+        valid = valid_attachments(call.conf)
+        if valid is None:
+            return
+        with node.scene(call, owner_of(call)) as scene:
+            collect(str(call.conf.get("name") or ""), valid, scene)
+        source = ipam_source(call, None, node)
+        if source is not None:
+            source.collect(valid)
+
+    def status(self, call: PluginCall, node: Node) -> None:
+        """What an ADD needs of the host is there, and so are addresses."""
+        conf = convert(call.conf, self.conf)
+        try:
+            with node.scene(call, owner_of(call)) as scene:
+                self.desired(conf, self._pod(call, conf), node.facts(scene))
+        except CNIError as error:
+            raise CNIError(Code.NOT_AVAILABLE, error.msg, error.details) from None
+        source = ipam_source(call, conf, node)
+        if source is not None:
+            source.status()
+
+    def _pod(self, call: PluginCall, conf: C) -> Sandbox:
+        args = {} if self.existing else parse_args(call.invocation.args)
+        if call.verb in ("ADD", "CHECK"):
+            require_known_args(args, _KNOWN_ARGS)
+        previous = previous_result(call.conf) if call.verb == "ADD" else None
+        return Sandbox(
+            owner=owner_of(call),
+            netns=call.invocation.netns,
+            requested_mac=_requested_mac(conf, args.get("MAC", "")),
+            previous=previous,
+        )
+
+    def _decide(self, conf: C, pod: Sandbox, node: Node, scene: Scene) -> Desired:
+        return self.desired(conf, pod, node.facts(scene))
+
+    def _allocate(self, source: IpamSource, undo: Undo) -> Result:
+        undo.push("addresses", source.release)
+        try:
+            result = source.allocate()
+        except CNIError:
+            if not source.needs_link:
+                undo.drop_last()  # ours reserves nothing when it fails, and may hold an earlier ADD's
+            raise
+        if not result.ips:
+            raise CNIError(Code.IPAM, "IPAM plugin returned missing IP config")
+        return result
+
+    def _applied(self, items: tuple[AnyItem, ...], scene: Scene, undo: Undo) -> tuple[AnyItem, ...]:
+        apply(items, scene, undo)
+        return items
+
+    def _attach(
+        self,
+        conf: C,
+        pod: Sandbox,
+        node: Node,
+        scene: Scene,
+        undo: Undo,
+        done: tuple[AnyItem, ...],
+    ) -> Outcome:
+        for decision in range(_DECISIONS):
+            desired = self._decide(conf, pod, node, scene)
+            result = desired.result.as_version(conf.cni_version)  # fails before the kernel is touched
+            try:
+                with Undo() as attempt:
+                    apply([item for item in desired.items if item not in done], scene, attempt)
+                    attempt.hand_over(undo)
+                return Outcome(result, desired.items)
+            except FactsChanged as changed:
+                if decision == _DECISIONS - 1:
+                    raise CNIError(Code.TRY_AGAIN, f"{changed} keeps changing on the host") from None
+        raise AssertionError("unreachable")
+
+
+def _require_free(pod: Sandbox, scene: Scene) -> None:
+    """Raises CNIError before an address is taken for an interface name that is occupied."""
+    if scene.stack("sandbox").link(pod.ifname) is not None:
+        raise CNIError(
+            Code.KERNEL,
+            f'interface name {pod.ifname} already exists: container veth name ("{pod.ifname}") '
+            f'peer provided ("{pod.host_ifname}") already exists',
+        )
+
+
+def _requested_mac(conf: DelegateConf, argument: str) -> str:
+    cni_args = conf.args.get("cni")
+    by_args = cni_args.get("mac") if isinstance(cni_args, dict) else None
+    for path, value in (
+        ("$.runtimeConfig.mac", conf.runtime_config.get("mac")),
+        ("$.args.cni.mac", by_args),
+        ("CNI_ARGS MAC", argument),
+    ):
+        if value:
+            return parse_mac(value, path)
+    return ""
+
+
+def parse_mac(value: Any, path: str) -> str:
+    """A MAC in its usual spelling (``02:00:…``). Raises InvalidConfig that names ``path``."""
+    text = value if isinstance(value, str) else ""
+    octets = text.replace("-", ":").split(":")
+    if "." in text:
+        octets = [part[i : i + 2] for part in text.split(".") for i in (0, 2)]
+    try:
+        raw = bytes(int(octet, 16) for octet in octets if len(octet) == 2)
+    except ValueError:
+        raw = b""
+    if len(raw) != 6 or len(octets) != 6:
+        raise InvalidConfig(path, f"invalid args {value} for MAC addr: address {value}: invalid MAC address")
+    if raw[0] & 1 or not any(raw):
+        raise InvalidConfig(path, f"invalid args {value} for MAC addr: not a unicast address")
+    return ":".join(f"{octet:02x}" for octet in raw)
+
+
+def _with_ipam(pod: Sandbox, ipam: Result | None) -> Sandbox:
+    return replace(pod, ipam=ipam)
+
+
+def _after(pod: Sandbox, previous: Result) -> Sandbox:
+    return replace(pod, previous=previous, requested_mac="")
+
+
+def _own_part(previous: Result, pod: Sandbox) -> Result:
+    """Addresses and routes of the result that belong to this attachment's interface."""
+    ips = tuple(
+        ip for ip in previous.ips if (at := previous.interface_of(ip)) is None or at.name == pod.ifname
+    )
+    return Result(ips=ips, routes=previous.routes, dns=previous.dns)
+
+
+def _interface_differences(pod: Sandbox, previous: Result) -> list[Difference]:
+    """The previous result must name the interface in the very namespace that CHECK was called for."""
+    named = [i for i in previous.interfaces if i.name == pod.ifname and i.sandbox]
+    if not previous.interfaces or any(i.sandbox == pod.netns for i in named):
+        return []
+    have = named[0].sandbox if named else ""
+    words = f"Sandbox in prevResult {have} doesn't match configured netns: {pod.netns}"
+    return [Difference(pod.ifname, "sandbox", pod.netns, have, words)]

@@ -1,0 +1,120 @@
+"""Where an attachment's addresses come from: an IPAM in process, or an executable, behind one face."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Protocol
+
+import msgspec
+
+from multinet.cni.chain import PluginCall
+from multinet.cni.errors import CNIError, Code
+from multinet.cni.result import Result
+from multinet.core.desired import Difference
+from multinet.ports import Ipam
+from multinet.sdk import registry
+from multinet.sdk.delegate import DelegateConf
+from multinet.sdk.executor import PINNED, is_pinned
+from multinet.sdk.ipam_plugin import IpamPlugin, previous_result, request_of, version_of
+from multinet.sdk.node import Node
+
+
+class IpamSource(Protocol):
+    """One attachment's address manager, bound to its call."""
+
+    needs_link: bool
+    """True when the interface must be there before addresses can be asked for (DHCP and its like)."""
+
+    def allocate(self) -> Result:
+        """Take addresses."""
+
+    def release(self) -> None:
+        """Give them back."""
+
+    def check(self) -> list[Difference]:
+        """What of the reservation is missing."""
+
+    def collect(self, valid: Collection[tuple[str, str]]) -> None:
+        """Release what isn't valid."""
+
+    def status(self) -> None:
+        """Raises CNIError when there would be no address."""
+
+
+def ipam_source(call: PluginCall, conf: DelegateConf | None, node: Node) -> IpamSource | None:
+    """The address manager that a configuration names, None for L2.
+
+    Without ``conf`` (DEL, GC) the raw object is trusted as far as it can be read.
+    """
+    raw = conf.ipam if conf is not None else call.conf.get("ipam")
+    kind = raw.get("type") if isinstance(raw, dict) else None
+    if not kind or not isinstance(kind, str):
+        return None
+    plugin = None if is_pinned(raw) else registry.plugin(kind)
+    if isinstance(plugin, IpamPlugin):
+        return _InProcess(plugin.ipam, call)
+    if plugin is not None:
+        raise CNIError(Code.INVALID_CONFIG, f'$.ipam.type: "{kind}" is no address manager')
+    return _External(kind, call, node)
+
+
+class _InProcess:
+    needs_link = False
+
+    def __init__(self, ipam: Ipam, call: PluginCall) -> None:
+        self._ipam = ipam
+        self._call = call
+        self._request = request_of(call)
+
+    def allocate(self) -> Result:
+        return self._ipam.allocate(self._request)
+
+    def release(self) -> None:
+        self._ipam.release(self._request)
+
+    def check(self) -> list[Difference]:
+        return self._ipam.check(self._request, previous_result(self._call.conf))
+
+    def collect(self, valid: Collection[tuple[str, str]]) -> None:
+        self._ipam.collect(self._request, valid)
+
+    def status(self) -> None:
+        self._ipam.status(self._request)
+
+
+class _External:
+    """The executable of ``ipam.type`` gets the whole configuration and the same environment (spec, section 4)."""
+
+    needs_link = True
+
+    def __init__(self, kind: str, call: PluginCall, node: Node) -> None:
+        self._kind = kind
+        self._call = call
+        self._node = node
+
+    def allocate(self) -> Result:
+        return Result.from_json(self._run("ADD") or {}, version_of(self._call.conf))
+
+    def release(self) -> None:
+        self._run("DEL")
+
+    def check(self) -> list[Difference]:
+        self._run("CHECK")
+        return []
+
+    def collect(self, valid: Collection[tuple[str, str]]) -> None:
+        self._run("GC")
+
+    def status(self) -> None:
+        self._run("STATUS")
+
+    def _run(self, verb: str) -> dict[str, Any] | None:
+        conf = dict(self._call.conf)
+        pinned = conf.get("ipam", {}).get(PINNED)
+        if pinned:
+            conf[PINNED] = pinned
+        invocation = msgspec.structs.replace(self._call.invocation, command=verb)
+        call = msgspec.structs.replace(
+            self._call, verb=verb, type=self._kind, conf=conf, invocation=invocation
+        )
+        return self._node.external.run(call)

@@ -1,0 +1,68 @@
+"""The node as a plugin sees it: kernel, firewall, and other plugins to hand work to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from multinet.adapters.kernel import Kernel, NetworkStack
+from multinet.adapters.netns import Netns
+from multinet.cni.chain import Executor, PluginCall
+from multinet.cni.errors import CNIError, Code
+from multinet.core.desired import Owner
+from multinet.engine.facts import Facts
+from multinet.engine.scene import Scene
+from multinet.ports import Firewall
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(slots=True)
+class Node:
+    """What one request may use. ``netns`` is the sandbox that the caller already opened, if it did."""
+
+    kernel: Kernel
+    firewall: Firewall
+    external: Executor
+    masquerade_backend: Callable[[], str]
+    netns: Netns | None = None
+    cancelled: Callable[[], bool] = _never
+
+    @contextmanager
+    def scene(self, call: PluginCall, owner: Owner) -> Iterator[Scene]:
+        """The stage for one attachment. Raises CNIError code 8 when ADD or CHECK has no usable namespace;
+        for other verbs the sandbox is None then.
+        """
+        netns, opened = self.netns, False
+        if netns is None and call.invocation.netns:
+            try:
+                netns, opened = Netns.open(call.invocation.netns), True
+            except CNIError:
+                if call.verb in ("ADD", "CHECK"):
+                    raise
+        stack = self._sandbox(netns, call)
+        try:
+            yield Scene(owner, self.kernel.host, stack, self.firewall, call.deadline, self.cancelled)
+        finally:
+            if stack is not None:
+                stack.close()
+            if opened and netns is not None:
+                netns.close()
+
+    def _sandbox(self, netns: Netns | None, call: PluginCall) -> NetworkStack | None:
+        if netns is None:
+            return None
+        if netns == self.kernel.host_netns:
+            if call.verb == "DEL":
+                return None  # nothing in the host's own namespace is a sandbox's
+            raise CNIError(
+                Code.INVALID_NETNS, "plugin's netns and netns from CNI_NETNS should not be the same"
+            )
+        return self.kernel.open(netns)
+
+    def facts(self, scene: Scene) -> Facts:
+        """Fresh facts for one decision."""
+        return Facts(scene.host, scene.sandbox, self.masquerade_backend)

@@ -1,0 +1,92 @@
+"""Which plugin types run in process, found by name; others are executables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Protocol
+
+import msgspec
+
+from multinet.cni.chain import PluginCall
+from multinet.core.desired import AnyItem
+from multinet.sdk.node import Node
+
+GROUP = "multinet.delegates"
+
+# Our own are listed, so that a plain executable needn't search all installed packages when it starts.
+_OWN = {
+    "bridge": "multinet.delegates.bridge:bridge",
+    "host-local": "multinet.delegates.host_local:host_local",
+    "loopback": "multinet.delegates.loopback:loopback",
+    "macvlan": "multinet.delegates.macvlan:macvlan",
+    "static": "multinet.delegates.static:static",
+}
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What an ADD gave: the CNI result object, and the items that were applied (for the journal)."""
+
+    result: dict[str, Any]
+    items: tuple[AnyItem, ...] = ()
+
+
+class Plugin(Protocol):
+    """A CNI plugin in process: one method a verb."""
+
+    def add(self, call: PluginCall, node: Node) -> Outcome:
+        """Make the attachment; on CNIError nothing is left."""
+
+    def check(self, call: PluginCall, node: Node) -> None:
+        """Raises CNIError code 102 that lists every difference."""
+
+    def delete(self, call: PluginCall, node: Node, items: tuple[AnyItem, ...] | None) -> None:
+        """Remove the attachment, by what was recorded or else by its identity; gone already is success."""
+
+    def gc(self, call: PluginCall, node: Node) -> None:
+        """Remove what belongs to attachments that aren't listed as valid."""
+
+    def status(self, call: PluginCall, node: Node) -> None:
+        """Raises CNIError (code 50) when an ADD now would fail."""
+
+
+_loaded: dict[str, Plugin] = {}
+_others: dict[str, Any] | None = None
+
+
+def plugin(kind: str) -> Plugin | None:
+    """The in-process plugin for a ``type``, or None: then it is an executable."""
+    if kind not in _loaded:
+        found = _load(kind)
+        if found is None:
+            return None
+        _loaded[kind] = found
+    return _loaded[kind]
+
+
+def types() -> tuple[str, ...]:
+    """All types that run in process, sorted."""
+    return tuple(sorted({*_OWN, *_entry_points()}))
+
+
+def _load(kind: str) -> Plugin | None:
+    from multinet.sdk.ipam_plugin import IpamPlugin
+
+    if kind in _OWN:
+        module, _, name = _OWN[kind].partition(":")
+        found = getattr(import_module(module), name)
+    else:
+        entry = _entry_points().get(kind)
+        if entry is None:
+            return None
+        found = entry.load()
+    return IpamPlugin(found) if hasattr(found, "allocate") else found
+
+
+def _entry_points() -> Mapping[str, Any]:
+    global _others
+    if _others is None:
+        from importlib.metadata import entry_points  # slow to import; only third-party types need it
+
+        _others = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in _OWN}
+    return _others
