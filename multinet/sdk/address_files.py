@@ -4,12 +4,6 @@ One file an address, named by it, with the holder as content; beside them ``last
 lock. Names, contents and modes are byte for byte those of the reference host-local (plugins-ipam 1.4), so
 that either program can follow the other on a node, or run beside it.
 
-Reading thousands of files at each call is avoided by an index in memory. It is believed only as long as the
-folder is exactly as this process left it: at the end of each locked section the folder's mtime is set to a
-value of our own, an instant in the past, which no other change to the folder can bring about (the kernel
-writes the present there). Comparing the kernel's own timestamps would not do: up to Linux 6.12 they advance
-once a tick, so two changes may carry the same one.
-
 Nothing is fsynced, and why that is safe: docs/decisions/0007-host-local-durability.md.
 """
 
@@ -17,7 +11,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import socket
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -25,21 +18,13 @@ from contextlib import contextmanager
 
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Owner
+from multinet.sdk.address_index import UNNAMED, Index, identity, read, sign
 from multinet.sdk.folder_lock import busy, folder_locked
 from multinet.sdk.ipam import Address
 
 __all__ = ["AddressFiles", "LockedFiles", "holder", "legacy_holder"]
 
-_NEW = ".multinet-new"
-"""An address file before it gets its name. One name is enough, since it is made under the lock only."""
-
-_BLANK = b" \t\r\n\v\f\0"
-"""Filesystems may show NULs for blocks that never reached the disk."""
-
 _FAMILY: dict[int, type[Address]] = {4: ipaddress.IPv4Address, 6: ipaddress.IPv6Address}
-
-_PAST = 1_000_000_000
-"""Nanoseconds; larger than any filesystem tick."""
 
 
 def holder(owner: Owner) -> bytes:
@@ -58,7 +43,7 @@ class AddressFiles:
     def __init__(self, folder: str) -> None:
         self.folder = os.path.abspath(folder)
         self._turn = threading.Lock()
-        self._index = _Index()
+        self._index = Index()
         self._stamp: tuple[int, int, int] | None = None
 
     def exist(self) -> bool:
@@ -93,21 +78,26 @@ class AddressFiles:
     @contextmanager
     def _section(self, directory: int) -> Iterator[LockedFiles]:
         stamp, self._stamp = self._stamp, None  # stays None if anything goes wrong
-        fresh = stamp is not None and stamp == _identity(directory)
+        fresh = stamp is not None and stamp == identity(directory)
         if not fresh:
-            self._index = _read(directory)
+            self._index = read(directory)
         files = LockedFiles(self.folder, directory, self._index)
         try:
             yield files
+        except CNIError:
+            raise
+        except BaseException:  # between a change on disk and its note in the index
+            files.doubtful = True
+            raise
         finally:
             if not files.doubtful:
-                self._stamp = stamp if fresh and not files.changed else _sign(directory)
+                self._stamp = stamp if fresh and not files.changed else sign(directory)
 
 
 class LockedFiles:
     """The files while the lock is held."""
 
-    def __init__(self, folder: str, directory: int, index: _Index) -> None:
+    def __init__(self, folder: str, directory: int, index: Index) -> None:
         self._folder = folder
         self._directory = directory
         self._index = index
@@ -139,13 +129,13 @@ class LockedFiles:
             self._write_new(content)
             try:
                 # Not rename(2): link(2) never replaces a file that another program made meanwhile.
-                os.link(_NEW, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+                os.link(UNNAMED, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
             except FileExistsError:
                 self.doubtful = int(address) not in self.taken(address.version) or self.doubtful
                 self._index.add(name, b"?")  # till the next reading
                 return False
             finally:
-                os.unlink(_NEW, dir_fd=self._directory)
+                os.unlink(UNNAMED, dir_fd=self._directory)
         except OSError as error:
             self.doubtful = True
             raise _io_failure("write", f"{self._folder}/{name}", error) from None
@@ -201,111 +191,20 @@ class LockedFiles:
         self.changed = True
         try:
             self._write_new(b"?")
-            os.unlink(_NEW, dir_fd=self._directory)
+            os.unlink(UNNAMED, dir_fd=self._directory)
         except OSError as error:
             raise _io_failure("write in", self._folder, error) from None
 
     def _write_new(self, content: bytes) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        new = os.open(_NEW, flags, 0o600, dir_fd=self._directory)
+        new = os.open(UNNAMED, flags, 0o600, dir_fd=self._directory)
         try:
             _write_all(new, content)
         except OSError:
-            os.unlink(_NEW, dir_fd=self._directory)
+            os.unlink(UNNAMED, dir_fd=self._directory)
             raise
         finally:
             os.close(new)
-
-
-class _Index:
-    """What the folder holds, in memory. Names are kept as they are on disk."""
-
-    def __init__(self) -> None:
-        self.files: dict[int, dict[int, tuple[str, bytes]]] = {4: {}, 6: {}}
-        """Family → number of the address → name and content of its file."""
-        self.held: dict[bytes, set[tuple[int, int]]] = {}
-        """Content → family and number."""
-
-    def add(self, name: str, content: bytes) -> None:
-        version, number = _number(name)
-        if number not in self.files[version]:
-            self.files[version][number] = (name, content)
-            self.held.setdefault(content, set()).add((version, number))
-
-    def name_of(self, address: Address) -> str:
-        name, _ = self.files[address.version].get(int(address), (str(address), b""))
-        return name
-
-    def discard(self, address: Address) -> None:
-        version, number = address.version, int(address)
-        _, content = self.files[version].pop(number, ("", b""))
-        mine = self.held.get(content, set())
-        mine.discard((version, number))
-        if not mine:
-            self.held.pop(content, None)
-
-
-def _read(directory: int) -> _Index:
-    """Read all address files.
-
-    Empty ones are removed: a writer holds the lock till its file is whole, so they are what a crash of the
-    reference plugin, or of the machine, left behind (there they hold an address for ever). So is a file
-    that was about to get its name; it may be the second name of a live one by now.
-    """
-    index = _Index()
-    for name in os.listdir(directory):
-        if name == _NEW:
-            os.unlink(name, dir_fd=directory)
-        if not _is_address(name):
-            continue
-        try:
-            content = _content(directory, name).strip(_BLANK)
-            if content:
-                index.add(name, content)
-            else:
-                os.unlink(name, dir_fd=directory)
-        except (FileNotFoundError, IsADirectoryError):
-            continue
-    return index
-
-
-def _content(directory: int, name: str) -> bytes:
-    file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        return os.read(file, 4096)
-    finally:
-        os.close(file)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        _number(name)
-    except OSError:
-        return False
-    return True
-
-
-def _number(name: str) -> tuple[int, int]:
-    """Family and number of an address; a tenth of what the ``ipaddress`` module takes. Raises OSError."""
-    if ":" in name:
-        return 6, int.from_bytes(socket.inet_pton(socket.AF_INET6, name), "big")
-    return 4, int.from_bytes(socket.inet_pton(socket.AF_INET, name), "big")
-
-
-def _identity(directory: int) -> tuple[int, int, int]:
-    status = os.fstat(directory)
-    return status.st_dev, status.st_ino, status.st_mtime_ns
-
-
-def _sign(directory: int) -> tuple[int, int, int] | None:
-    """Set the folder's mtime to a value that is ours alone; None when the filesystem can't keep it."""
-    past = time.time_ns() - _PAST
-    try:
-        os.utime(directory, ns=(past, past))
-    except OSError:  # a read-only filesystem, or a folder of somebody else
-        return None
-    signed = _identity(directory)
-    return signed if signed[2] == past else None
 
 
 def _write_all(file: int, content: bytes) -> None:

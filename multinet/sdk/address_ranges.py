@@ -55,7 +55,7 @@ class AddressRange(msgspec.Struct, frozen=True):
 
 
 class RangeSet(msgspec.Struct, frozen=True):
-    """Ranges of one family. Never given out: ``gateways`` (of all sets, not only this one's), ``excluded``."""
+    """Ranges of one family. Never given out: ``gateways`` (those of all sets) and ``excluded``."""
 
     ranges: tuple[AddressRange, ...]
     gateways: frozenset[Address] = frozenset()
@@ -209,7 +209,7 @@ def _subnet(conf: RangeConf) -> Network:
         raise _RangeFault("subnet", error) from None
     if given.network.prefixlen > given.max_prefixlen - 2 and not conf.no_gateway:
         raise _RangeFault("subnet", f"Network {given} too small to allocate from")
-    if (given.version == 6 and given.ip.ipv4_mapped) or (":" in conf.subnet and given.version == 4):
+    if (":" in conf.subnet) != (given.version == 6):  # ::ffff:a.b.c.d
         raise _RangeFault("subnet", "IPNet IP and Mask version mismatch")
     if given.ip != given.network.network_address:
         raise _RangeFault(
