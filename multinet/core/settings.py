@@ -17,16 +17,13 @@ from multinet.npwg.network_object import check_network_object
 __all__ = ["LogOptions", "Settings", "settings_warnings"]
 
 _LOG_LEVELS = ("panic", "error", "verbose", "debug")
-_READ_ELSEWHERE = frozenset(
-    # CNI's own
-    ("args", "cniVersions", "disableCheck", "disableGC", "dns", "ipam")
-    # the shim's and the daemon's, whose configurations are merged into this one
-    + ("daemonSocketDir", "socketDir", "chrootDir", "metricsPort", "enablePprof", "connectionLimit")
-    + ("perNodeCertificate", "multusConfigFile", "multusAutoconfigDir", "multusMasterCNI", "cniConfigDir")
-    + ("forceCNIVersion", "overrideNetworkName", "cleanupConfigOnExit")
-    # retired, and the alias of confDir
-    + ("defaultnetworkfile", "defaultnetworkwaitseconds", "cniConf")
-)
+_CNI_KEYS = ("args", "cniVersions", "disableCheck", "disableGC", "dns", "ipam")
+_NODE_KEYS = ("daemonSocketDir", "socketDir", "chrootDir", "metricsPort", "enablePprof", "connectionLimit")
+_GENERATOR_KEYS = ("multusConfigFile", "multusAutoconfigDir", "multusMasterCNI", "cniConfigDir")
+_OTHER_KEYS = ("forceCNIVersion", "overrideNetworkName", "cleanupConfigOnExit", "perNodeCertificate")
+_RETIRED_KEYS = ("defaultnetworkfile", "defaultnetworkwaitseconds", "cniConf")
+_READ_ELSEWHERE = frozenset((*_CNI_KEYS, *_NODE_KEYS, *_GENERATOR_KEYS, *_OTHER_KEYS, *_RETIRED_KEYS))
+"""Known, though not read here: the daemon's and the shim's configurations are merged into this one."""
 
 
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -121,6 +118,8 @@ def settings_warnings(raw: Mapping[str, Any]) -> tuple[str, ...]:
         found.append("$.delegates: has no effect beside clusterNetwork")
     if raw.get("defaultNetworks") and not raw.get("clusterNetwork"):
         found.append("$.defaultNetworks: has no effect without clusterNetwork")
+    if raw.get("auxiliaryCNIChainName"):
+        found.append("$.auxiliaryCNIChainName: isn't supported and has no effect")
     return tuple(found)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import json
 from typing import Any
 
 import msgspec
 
 __all__ = ["BadJSON", "kind_of", "parse_json"]
 
-_AT_BYTE = re.compile(r"^(?:JSON is malformed: )?(?P<problem>.*?) \(byte (?P<byte>\d+)\)$", re.DOTALL)
 _KINDS: dict[type, str] = {
     type(None): "null",
     bool: "a boolean",
@@ -31,22 +30,9 @@ class BadJSON(ValueError):
 def parse_json(text: str) -> Any:
     """The value that ``text`` holds. Raises BadJSON."""
     try:
-        data = text.encode()
-    except UnicodeEncodeError as error:
-        raise BadJSON(_place(text[: error.start]), "not a Unicode character") from None
-    try:
-        return msgspec.json.decode(data)
-    except msgspec.ValidationError as error:  # a number that no float holds; the decoder knows its path
-        problem, _, path = str(error).partition(" - at ")
-        raise BadJSON(path.strip("`") or "$", _lower(problem)) from None
-    except msgspec.DecodeError as error:
-        match = _AT_BYTE.match(str(error))
-        if match is None:
-            raise BadJSON(_place(text), "the text ends too early") from None
-        before = data[: int(match["byte"])].decode(errors="ignore")
-        raise BadJSON(_place(before), _lower(match["problem"])) from None
-    except RecursionError:
-        raise BadJSON("$", "nested too deeply") from None
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        raise _located(text, error) from None
 
 
 def kind_of(value: Any) -> str:
@@ -54,11 +40,16 @@ def kind_of(value: Any) -> str:
     return _KINDS.get(type(value), "a number")
 
 
-def _place(before: str) -> str:
-    line = before.count("\n") + 1
-    column = len(before) - (before.rfind("\n") + 1) + 1
-    return f"line {line}, column {column}"
-
-
-def _lower(problem: str) -> str:
-    return problem[:1].lower() + problem[1:]
+def _located(text: str, error: Exception) -> BadJSON:
+    """The standard library tells line and column, but takes more than JSON allows: NaN, lone surrogates."""
+    if isinstance(error, UnicodeEncodeError):
+        before = text[: error.start]
+        line, column = before.count("\n") + 1, error.start - before.rfind("\n")
+        return BadJSON(f"line {line}, column {column}", "not a Unicode character")
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as fault:
+        return BadJSON(f"line {fault.lineno}, column {fault.colno}", fault.msg[:1].lower() + fault.msg[1:])
+    except RecursionError:
+        return BadJSON("$", "nested too deeply")
+    return BadJSON("$", f"not strictly JSON: {error}")
