@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from multinet.cni.result import Interface, IPConfig, Result
+from multinet.cni.result import DNS, Interface, IPConfig, Result
 from multinet.npwg.default_routes import default_gateways
 
 __all__ = ["StatusEntry", "network_status", "status_entries"]
@@ -53,7 +53,7 @@ def status_entries(
     if gateways is None:
         gateways = default_gateways(result)
     common = StatusEntry(
-        name=name, dns=result.dns.as_json(), device_info=device_info or None, gateway=tuple(gateways)
+        name=name, dns=_dns(result.dns), device_info=device_info or None, gateway=tuple(gateways)
     )
     inside = [index for index, interface in enumerate(result.interfaces) if interface.sandbox]
     if len(result.interfaces) == 1 or (result.ips and not inside):
@@ -91,6 +91,12 @@ def _default_index(result: Result, inside: Sequence[int]) -> int:
         if ip.gateway and ip.interface is not None and ip.interface in inside:
             return ip.interface
     return inside[0]
+
+
+def _dns(dns: DNS) -> dict[str, Any]:
+    """The object, without what is empty; unlike in results it is there even when it says nothing."""
+    parts = {name: getattr(dns, name) for name in DNS.__struct_fields__}
+    return {name: part for name, part in parts.items() if part}
 
 
 def _indented(entry: StatusEntry) -> str:

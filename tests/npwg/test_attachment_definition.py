@@ -81,7 +81,8 @@ def test_1_5_the_definition_gives_its_name_to_a_nameless_network(config: str, na
 
 
 def test_1_14_unknown_keys_survive() -> None:
-    config = '{"cniVersion": "0.3.1", "plugins": [{"type": "calico", "kubernetes": {"kubeconfig": "/k"}}], "x": [1.5]}'
+    plugin = '{"type": "calico", "kubernetes": {"kubeconfig": "/k"}}'
+    config = f'{{"cniVersion": "0.3.1", "plugins": [{plugin}], "x": [1.5]}}'
     assert network_of(definition(config)) == {
         "cniVersion": "0.3.1",
         "plugins": [{"type": "calico", "kubernetes": {"kubeconfig": "/k"}}],

@@ -288,7 +288,8 @@ def test_keys_in_another_case_are_read_and_told() -> None:
 
 
 def test_unknown_keys_are_told_with_the_nearest_known_one() -> None:
-    annotation = '[{"name": "a"}, {"name": "b", "default-rout": [], "xyz": 1, "acme.com/x": 1, "bandwidth": {"rat": 1}}]'
+    odd = '{"name": "b", "default-rout": [], "xyz": 1, "acme.com/x": 1, "bandwidth": {"rat": 1}}'
+    annotation = f'[{{"name": "a"}}, {odd}]'
     assert len(parse_networks(annotation, "ns")) == 2
     assert warnings(annotation) == (
         '$[1]: unknown key "default-rout", did you mean "default-route"?',
