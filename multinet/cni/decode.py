@@ -49,7 +49,7 @@ def unknown_keys(raw: Mapping[str, Any], to: type[msgspec.Struct]) -> dict[str, 
 
 
 def _faults(shaped: dict[str, Any], to: type[msgspec.Struct], path: str) -> Iterator[tuple[str, str]]:
-    """One (path, problem) for each faulty field: each is converted alone, since msgspec stops at the first."""
+    """One (path, problem) for each faulty field: each alone, as msgspec stops at the first."""
     found = False
     for name, (key, hint) in {f.name: (f.encode_name, f.type) for f in msgspec.structs.fields(to)}.items():
         if key not in shaped:

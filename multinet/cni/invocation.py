@@ -56,7 +56,7 @@ class Invocation(msgspec.Struct, frozen=True):
 
     @classmethod
     def before_verb(cls, env: Mapping[str, str]) -> Invocation:
-        """As ``from_environ``, but an unknown verb passes: a plugin finds fault with its standard input first."""
+        """As ``from_environ``, but an unknown verb passes: a plugin faults its standard input first."""
         command = env.get("CNI_COMMAND", "")
         missing = [] if command else ["CNI_COMMAND"]
         missing += [name for name, verbs in _REQUIRED if command in verbs and not env.get(name)]
@@ -76,7 +76,7 @@ class Invocation(msgspec.Struct, frozen=True):
         )
 
     def environ(self) -> dict[str, str]:
-        """The variables for a plugin that is started; all six are set, so that none is inherited by mistake."""
+        """The variables for a plugin to start; all six are set, so that none is inherited by mistake."""
         return {
             "CNI_COMMAND": self.command,
             "CNI_CONTAINERID": self.container_id,
@@ -99,7 +99,7 @@ def about(line: str) -> str:
 
 
 def split_args(text: str) -> tuple[tuple[str, str], ...]:
-    """``CNI_ARGS`` as a runtime sees it: pairs in order, a value may hold ``=``; what is no pair is skipped."""
+    """``CNI_ARGS`` as a runtime sees it: pairs in order, a value may hold ``=``; no pair: skipped."""
     pairs = (pair.partition("=") for pair in text.split(";"))
     return tuple((key, value) for key, sign, value in pairs if sign)
 

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from multinet.cni import result_shapes
 from multinet.cni.addresses import canonical_address, canonical_cidr, is_ipv6
 from multinet.cni.decode import convert
 from multinet.cni.errors import CNIError, Code, InvalidConfig
@@ -30,7 +31,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Interface(msgspec.Struct, frozen=True):
-    """A link that a plugin made or adjusted; ``sandbox`` is ``CNI_NETNS`` for those in the container, else ""."""
+    """A link that a plugin made or adjusted; ``sandbox`` is ``CNI_NETNS`` for one in the container."""
 
     name: str
     mac: str = ""
@@ -74,19 +75,6 @@ class DNS(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return bool(self.nameservers or self.domain or self.search or self.options)
 
-    def as_json(self) -> dict[str, Any]:
-        """The object, without what is empty."""
-        body: dict[str, Any] = {}
-        if self.nameservers:
-            body["nameservers"] = list(self.nameservers)
-        if self.domain:
-            body["domain"] = self.domain
-        if self.search:
-            body["search"] = list(self.search)
-        if self.options:
-            body["options"] = list(self.options)
-        return body
-
 
 class Result(msgspec.Struct, frozen=True):
     """What ADD made: interfaces, the addresses and routes on them, and DNS."""
@@ -114,54 +102,18 @@ class Result(msgspec.Struct, frozen=True):
         in it: `cannot convert: no valid IP addresses` (0.1.0 and 0.2.0), or an interface index out of range.
         """
         version = require_supported(version)
-        if at_least(version, "1.0.0"):
-            return self._indexed(version)
-        if at_least(version, "0.3.0"):
-            return _without_new_fields(self._indexed(version))
-        return self._by_family(version)
+        if not at_least(version, "0.3.0"):
+            return result_shapes.by_family(self, version)
+        _require_indexes(self)
+        if not at_least(version, "1.0.0"):
+            return result_shapes.before_1_0(self, version)
+        return result_shapes.from_1_0(self, version)
 
     def interface_of(self, ip: IPConfig) -> Interface | None:
         """The interface that carries ``ip``: the one it names, or else the last one in the container."""
         if ip.interface is not None:
             return self.interfaces[ip.interface]
         return next((link for link in reversed(self.interfaces) if link.sandbox), None)
-
-    def _indexed(self, version: str) -> dict[str, Any]:
-        """The shape of 0.3.0 and later, with the fields of 1.1.0."""
-        _require_indexes(self)
-        body: dict[str, Any] = {"cniVersion": version}
-        if self.interfaces:
-            body["interfaces"] = [_interface_json(link) for link in self.interfaces]
-        if self.ips:
-            body["ips"] = [_ip_json(ip) for ip in self.ips]
-        if self.routes:
-            body["routes"] = [_route_json(route) for route in self.routes]
-        if self.dns:
-            body["dns"] = self.dns.as_json()
-        return body
-
-    def _by_family(self, version: str) -> dict[str, Any]:
-        """The shape of 0.1.0 and 0.2.0."""
-        body: dict[str, Any] = {"cniVersion": version}
-        for key, ipv6 in (("ip4", False), ("ip6", True)):
-            ip = next((ip for ip in self.ips if is_ipv6(ip.address) is ipv6), None)
-            if ip is None:
-                continue
-            family: dict[str, Any] = {"ip": ip.address}
-            if ip.gateway:
-                family["gateway"] = ip.gateway
-            routes = [_old_route_json(route) for route in self.routes if is_ipv6(route.dst) is ipv6]
-            if routes:
-                family["routes"] = routes
-            body[key] = family
-        if len(body) == 1:
-            raise CNIError(
-                Code.DECODING_FAILURE,
-                "cannot convert: no valid IP addresses",
-                f"a result of version {version} consists of addresses, and this one has none",
-            )
-        body["dns"] = self.dns.as_json()
-        return body
 
 
 class _FamilyConfig(msgspec.Struct, frozen=True):
@@ -272,59 +224,3 @@ def _address(text: str, path: str) -> str:
         return canonical_address(text)
     except ValueError as problem:
         raise InvalidConfig(path, str(problem), Code.DECODING_FAILURE) from None
-
-
-def _without_new_fields(body: dict[str, Any]) -> dict[str, Any]:
-    """The 1.1.0 shape cut down to that of 0.3.0 … 0.4.0, where addresses name their family."""
-    for link in body.get("interfaces", ()):
-        for key in ("mtu", "socketPath", "pciID"):
-            link.pop(key, None)
-    body["ips"] = [{"version": "6" if is_ipv6(ip["address"]) else "4", **ip} for ip in body.get("ips", ())]
-    body["routes"] = [
-        {key: route[key] for key in ("dst", "gw") if key in route} for route in body.get("routes", ())
-    ]
-    return {key: value for key, value in body.items() if value} | {"dns": body.get("dns", {})}
-
-
-def _interface_json(link: Interface) -> dict[str, Any]:
-    body: dict[str, Any] = {"name": link.name}
-    if link.mac:
-        body["mac"] = link.mac
-    if link.mtu:
-        body["mtu"] = link.mtu
-    if link.sandbox:
-        body["sandbox"] = link.sandbox
-    if link.socket_path:
-        body["socketPath"] = link.socket_path
-    if link.pci_id:
-        body["pciID"] = link.pci_id
-    return body
-
-
-def _ip_json(ip: IPConfig) -> dict[str, Any]:
-    body: dict[str, Any] = {}
-    if ip.interface is not None:
-        body["interface"] = ip.interface
-    body["address"] = ip.address
-    if ip.gateway:
-        body["gateway"] = ip.gateway
-    return body
-
-
-def _route_json(route: Route) -> dict[str, Any]:
-    body = _old_route_json(route)
-    if route.mtu:
-        body["mtu"] = route.mtu
-    if route.advmss:
-        body["advmss"] = route.advmss
-    if route.priority:
-        body["priority"] = route.priority
-    if route.table is not None:
-        body["table"] = route.table
-    if route.scope is not None:
-        body["scope"] = route.scope
-    return body
-
-
-def _old_route_json(route: Route) -> dict[str, Any]:
-    return {"dst": route.dst, "gw": route.gw} if route.gw else {"dst": route.dst}

@@ -77,7 +77,8 @@ def negotiate(stated: str, offered: Iterable[str]) -> str:
     Raises CNIError code 1 on what is no version.
     """
     candidates = [version for version in (*offered, stated) if version and not _too_new(version)]
-    return max(candidates, key=parse_version, default=stated or UNSTATED)
+    chosen = max(candidates, key=parse_version, default=stated or UNSTATED)
+    return _BY_NUMBERS.get(parse_version(chosen), chosen)  # plugins know only the three-part spelling
 
 
 def _too_new(version: str) -> bool:

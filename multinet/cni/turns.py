@@ -1,0 +1,55 @@
+"""Who may work now: one operation at a time for a container, any number for different ones, GC alone.
+
+Source: CNI specification 1.1.0, "Lifecycle & Ordering".
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["Turns"]
+
+
+class Turns:
+    """Turns within one process; a turn waits until those that exclude it are over."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._busy: set[str] = set()
+        self._alone = False
+        self._waiting_alone = 0
+
+    @contextmanager
+    def of(self, container_id: str) -> Iterator[None]:
+        """A turn for one container. Those who want to be alone go first, so that they get to it at all."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._alone and not self._waiting_alone and container_id not in self._busy
+            )
+            self._busy.add(container_id)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy.discard(container_id)
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """A turn that excludes all others."""
+        with self._changed:
+            self._waiting_alone += 1
+            try:
+                self._changed.wait_for(lambda: not self._alone and not self._busy)
+                self._alone = True
+            finally:
+                self._waiting_alone -= 1
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
