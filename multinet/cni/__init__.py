@@ -1,4 +1,4 @@
-"""The CNI specification (0.1.0 … 1.1.0) as Python types, and a runtime library: what libcni is for Go.
+r"""The CNI specification (0.1.0 … 1.1.0) as Python types, and a runtime library: what libcni is for Go.
 
 Read a configuration, attach a container to it, detach it again:
 
@@ -6,7 +6,7 @@ Read a configuration, attach a container to it, detach it again:
 >>> from multinet.cni import Container, NetworkList, ResultCache, Runtime
 >>> folder = tempfile.mkdtemp()
 >>> with open(f"{folder}/answer", "w") as plugin:  # a plugin is any executable
-...     _ = plugin.write("#!/bin/sh\\necho '{\"ips\": [{\"address\": \"10.1.2.3/24\"}]}'")
+...     _ = plugin.write("#!/bin/sh\necho '{\"ips\": [{\"address\": \"10.1.2.3/24\"}]}'")
 >>> os.chmod(plugin.name, 0o755)
 >>> conf = b'{"cniVersion": "1.0.0", "name": "demo", "plugins": [{"type": "answer"}]}'
 >>> network = NetworkList.from_bytes(conf, source="10-demo.conflist")

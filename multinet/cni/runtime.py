@@ -2,8 +2,8 @@
 
 What libcni's ``CNIConfig`` is in Go. Differences, all of them on the safe side: a failed ADD is undone, and a
 second ADD of the same attachment is refused before it does anything; DEL and CHECK use the configuration
-that ADD used, if it is still known; operations on one container take turns, and GC excludes all others (within
-this process); GC without a list deletes nothing.
+that ADD used, if it is still known; operations on one container take turns, and GC excludes all others
+(within this process); GC without a list deletes nothing.
 """
 
 from __future__ import annotations
