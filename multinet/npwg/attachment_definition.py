@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from multinet.cni import jsontext
 from multinet.cni.decode import convert
 from multinet.cni.errors import CNIError, Code, InvalidConfig
-from multinet.npwg.json_text import BadJSON, kind_of, parse_json
 from multinet.npwg.network_object import check_network_object
 
 __all__ = ["API_VERSION", "KIND", "RESOURCE_NAME", "NetworkAttachmentDefinition", "network_of"]
@@ -92,11 +92,11 @@ def network_of(definition: NetworkAttachmentDefinition) -> dict[str, Any] | None
     where = f"network-attachment-definition {definition.display_name}, $.spec.config: "
     unmarshal = "GetCNIConfig: err in getCNIConfigFromSpec: failed to unmarshal Spec.Config: "
     try:
-        network = parse_json(definition.config)
-    except BadJSON as error:
+        network = jsontext.decode(definition.config)
+    except jsontext.MalformedJSON as error:
         raise CNIError(Code.DECODING_FAILURE, f"{where}{unmarshal}{error}") from None
     if not isinstance(network, dict):
-        problem = f"expected an object, got {kind_of(network)}"
+        problem = f"expected an object, got {type(network).__name__}"
         raise CNIError(Code.DECODING_FAILURE, f"{where}{unmarshal}{problem}")
     try:
         check_network_object(network)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from multinet.cni.errors import InvalidConfig
-from multinet.npwg.json_text import kind_of
 
 __all__ = ["check_network_object", "plugins_of"]
 
@@ -20,7 +19,7 @@ def check_network_object(network: Mapping[str, Any], path: str = "$") -> None:
     for key in ("name", "cniVersion", "type"):
         value = network.get(key)
         if value is not None and not isinstance(value, str):
-            raise InvalidConfig(f"{path}.{key}", f"expected a string, got {kind_of(value)}")
+            raise InvalidConfig(f"{path}.{key}", f"expected str, got {type(value).__name__}")
     if network.get("type"):
         return
     plugins = network.get("plugins")

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
+from multinet.cni import jsontext
 from multinet.cni.decode import convert, unknown_keys
 from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.npwg.comma_form import parse_comma_form
 from multinet.npwg.element_rules import faults
-from multinet.npwg.json_text import BadJSON, kind_of, parse_json
 from multinet.npwg.network_selection import Bandwidth, NetworkSelection, PortMapping
 
 __all__ = [
@@ -96,8 +96,8 @@ def warnings(annotation: str) -> tuple[str, ...]:
     if not _is_json(annotation):
         return ()
     try:
-        elements = parse_json(annotation)
-    except BadJSON:
+        elements = jsontext.decode(annotation)
+    except jsontext.MalformedJSON:
         return ()
     if not isinstance(elements, list):
         return ()
@@ -110,12 +110,12 @@ def _is_json(annotation: str) -> bool:
 
 def _parse_json_form(annotation: str) -> list[NetworkSelection]:
     try:
-        elements = parse_json(annotation)
-    except BadJSON as error:
+        elements = jsontext.decode(annotation)
+    except jsontext.MalformedJSON as error:
         raise CNIError(Code.DECODING_FAILURE, f"{_JSON}{error}") from None
     if not isinstance(elements, list):
         raise CNIError(
-            Code.INVALID_CONFIG, f"{_JSON}$: expected an array of objects, got {kind_of(elements)}"
+            Code.INVALID_CONFIG, f"{_JSON}$: expected an array of objects, got {type(elements).__name__}"
         )
     selections: list[NetworkSelection] = []
     problems: list[str] = []
@@ -134,7 +134,7 @@ def _parse_json_form(annotation: str) -> list[NetworkSelection]:
 
 def _element(raw: Any, path: str) -> NetworkSelection:
     if not isinstance(raw, Mapping):
-        raise InvalidConfig(path, f"expected an object, got {kind_of(raw)}")
+        raise InvalidConfig(path, f"expected an object, got {type(raw).__name__}")
     written = convert(raw, _Element, path)
     fields = {name: getattr(written, name) for name in NetworkSelection.__struct_fields__}
     fields["interface"] = written.interface or written.interface_request

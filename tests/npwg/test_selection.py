@@ -168,11 +168,11 @@ def test_2_3_the_legacy_key_counts_when_interface_is_empty(element: dict[str, An
 @pytest.mark.parametrize(
     ("annotation", "problem", "code"),
     [
-        ('{"name": "a"}', "$: expected an array of objects, got an object", Code.INVALID_CONFIG),
-        ('"a"', "$: expected an array of objects, got a string", Code.INVALID_CONFIG),
-        ('[{"name": "a"},]', "line 1, column 16: expecting value", Code.DECODING_FAILURE),
-        ('[{"name":\n"a"', "line 2, column 4: expecting ',' delimiter", Code.DECODING_FAILURE),
-        ("[1]", "$[0]: expected an object, got a number", Code.INVALID_CONFIG),
+        ('{"name": "a"}', "$: expected an array of objects, got dict", Code.INVALID_CONFIG),
+        ('"a"', "$: expected an array of objects, got str", Code.INVALID_CONFIG),
+        ('[{"name": "a"},]', "line 1, column 16: Expecting value", Code.DECODING_FAILURE),
+        ('[{"name":\n"a"', "line 2, column 4: Expecting ',' delimiter", Code.DECODING_FAILURE),
+        ("[1]", "$[0]: expected an object, got int", Code.INVALID_CONFIG),
         ("[{}]", "$[0].name: is required", Code.INVALID_CONFIG),
         (
             '[{"name": "a"}, {"name": "b", "ips": "10.0.0.1"}]',

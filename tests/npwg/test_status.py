@@ -153,7 +153,7 @@ def test_2_34_one_entry_an_interface_in_the_pod() -> None:
     ]
     for entry in entries:
         assert entry.gateway == ("10.0.1.254",)
-        assert entry.dns == {"nameservers": ["10.0.0.10"]}
+        assert entry.dns == {"nameservers": ("10.0.0.10",)}
         assert entry.device_info == {"type": "pci"}
         assert not entry.default
 
