@@ -83,7 +83,7 @@ def delegate_args(args: str, planned: PlannedAttachment, uid: str = "") -> str:
     No key comes twice; malformed pairs are left out. ``uid`` is the pod's, where the runtime sent none.
     Made for ADD; later verbs of the attachment use what ADD used.
     """
-    given = dict(pair.split("=", 1) for pair in args.split(";") if "=" in pair.lstrip("="))
+    given = dict(pair.split("=", 1) for pair in args.split(";") if pair.find("=") > 0)
     pairs = {"IgnoreUnknown": "true"}
     pairs |= {key: given[key] for key in _KUBERNETES_ARGS if given.get(key)}
     if uid:
