@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from typing import Any
@@ -23,6 +24,8 @@ from multinet.npwg.selection import NETWORK_STATUS
 from multinet.ports import ClusterUnavailable, NotFound, Pod
 
 __all__ = ["DirectoryCluster"]
+
+log = logging.getLogger(__name__)
 
 _STATUS_AREA = ".status"
 _Object = Pod | NetworkAttachmentDefinition
@@ -109,10 +112,9 @@ class DirectoryCluster:
                 saved = _STATUS_DECODER.decode(file.read()).metadata
         except FileNotFoundError:
             return pod
-        except (OSError, msgspec.DecodeError) as error:
-            raise ClusterUnavailable(
-                f"cannot read the network-status in {path}: {error}; remove the file to go on without it"
-            ) from error
+        except (OSError, msgspec.DecodeError) as error:  # no reason to fail the pod: the next one replaces it
+            log.warning("the network-status in %s is left out: %s", path, error)
+            return pod
         status = (saved.annotations or {}).get(NETWORK_STATUS)
         if status is None or saved.uid != pod.uid:
             return pod

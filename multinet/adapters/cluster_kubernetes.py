@@ -104,7 +104,10 @@ class KubernetesCluster:
                 if error.status not in (409, 422):
                     raise _failure(error, what) from error
                 # Either the UID in the request isn't the pod's any more, or someone else wrote meanwhile.
-                require_same_pod(self._fetch(PODS, pod.namespace, pod.name, what, deadline), pod.uid)
+                try:
+                    require_same_pod(self._fetch(PODS, pod.namespace, pod.name, what, deadline), pod.uid)
+                except ClusterUnavailable:  # no time left: then the conflict is what there is to tell
+                    raise _failure(error, what) from error
                 if error.status == 422 or time.monotonic() >= deadline:
                     raise _failure(error, what) from error
             time.sleep(backoff.next())

@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -181,10 +181,12 @@ class _Listener(ThreadingHTTPServer):
 
     def __init__(self, *args: Any) -> None:
         self.open: set[socket.socket] = set()
+        self.accepted = 0
         super().__init__(*args)
 
     def process_request_thread(self, request: Any, address: Any) -> None:
         self.open.add(request)
+        self.accepted += 1
         try:
             super().process_request_thread(request, address)
         finally:
@@ -195,10 +197,8 @@ class _Listener(ThreadingHTTPServer):
 
     def cut_all(self) -> None:
         for connection in list(self.open):
-            try:
+            with suppress(OSError):
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 class _Handler(BaseHTTPRequestHandler):
