@@ -9,6 +9,7 @@ import msgspec
 
 from multinet.cni.result import Result
 from multinet.core.desired import Difference, MacGuard, Masquerade, Owner
+from multinet.core.record import AttachmentRecord
 from multinet.npwg.attachment_definition import NetworkAttachmentDefinition
 
 
@@ -64,6 +65,34 @@ class Cluster(Protocol):
 
     def close(self) -> None:
         """End watches and connections; the object isn't used afterwards."""
+
+
+class Journal(Protocol):
+    """What this node has attached, on disk: written before the kernel is touched, and after."""
+
+    def begin(self, records: Sequence[AttachmentRecord]) -> None:
+        """Remember that these are about to be made (phase ``adding``), all or none.
+
+        Raises CNIError code 7 when the container already has an attachment under one of the names.
+        """
+
+    def ready(self, records: Sequence[AttachmentRecord]) -> None:
+        """They are made: keep what was applied and the results (phase ``ready``)."""
+
+    def deleting(self, container_id: str) -> None:
+        """The container's attachments are to go (phase ``deleting``), whatever happens next."""
+
+    def failed(self, record: AttachmentRecord, failure: str) -> None:
+        """Removing it failed for now; it stays in phase ``deleting``."""
+
+    def forget(self, records: Sequence[AttachmentRecord]) -> None:
+        """They are gone."""
+
+    def of(self, container_id: str) -> list[AttachmentRecord]:
+        """A container's attachments in the order in which they were made."""
+
+    def all(self) -> list[AttachmentRecord]:
+        """Every attachment, by container and position."""
 
 
 class Firewall(Protocol):

@@ -34,7 +34,7 @@ class DelegateExecutor:
                 self.applied[call.type] = outcome.items
                 return outcome.result
             case "CHECK":
-                plugin.check(call, self._node)
+                plugin.check(call, self._node, self.applied.get(call.type))
             case "DEL":
                 plugin.delete(call, self._node, self.applied.get(call.type))
             case "GC":

@@ -77,8 +77,8 @@ class InterfacePlugin(Generic[C]):
                 ipam = self._allocate(source, undo)
             return self._attach(conf, _with_ipam(pod, ipam), node, scene, undo, done)
 
-    def check(self, call: PluginCall, node: Node) -> None:
-        """Compare what the configuration and the previous result say with the kernel."""
+    def check(self, call: PluginCall, node: Node, items: tuple[AnyItem, ...] | None) -> None:
+        """Compare what was recorded, or what configuration and previous result say, with the kernel."""
         conf = convert(call.conf, self.conf)
         pod = self._pod(call, conf)
         source = ipam_source(call, conf, node)
@@ -88,8 +88,10 @@ class InterfacePlugin(Generic[C]):
             raise CNIError(Code.INVALID_CONFIG, "Required prevResult missing")
         with node.scene(call, pod.owner) as scene:
             found += _interface_differences(pod, previous)
-            made = _with_ipam(pod, _own_part(previous, pod) if source is not None else None)
-            found += compare(self.desired(conf, _after(made, previous), node.facts(scene)).items, scene)
+            if items is None:
+                made = _with_ipam(pod, _own_part(previous, pod) if source is not None else None)
+                items = self.desired(conf, _after(made, previous), node.facts(scene)).items
+            found += compare(items, scene)
         if found:
             raise check_failure(found)
 

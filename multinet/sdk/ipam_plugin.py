@@ -28,7 +28,7 @@ class IpamPlugin:
         """Allocate."""
         return Outcome(self.ipam.allocate(request_of(call)).as_version(version_of(call.conf)))
 
-    def check(self, call: PluginCall, node: Node) -> None:
+    def check(self, call: PluginCall, node: Node, items: tuple[AnyItem, ...] | None) -> None:
         """Compare the reservation."""
         found = self.ipam.check(request_of(call), previous_result(call.conf))
         if found:

@@ -47,7 +47,9 @@ def ipam_source(call: PluginCall, conf: DelegateConf | None, node: Node) -> Ipam
     Without ``conf`` (DEL, GC) the raw object is trusted as far as it can be read.
     """
     raw = conf.ipam if conf is not None else call.conf.get("ipam")
-    kind = raw.get("type") if isinstance(raw, dict) else None
+    if not isinstance(raw, dict):
+        return None
+    kind = raw.get("type")
     if not kind or not isinstance(kind, str):
         return None
     plugin = None if is_pinned(raw) else registry.plugin(kind)

@@ -37,8 +37,10 @@ class Plugin(Protocol):
     def add(self, call: PluginCall, node: Node) -> Outcome:
         """Make the attachment; on CNIError nothing is left."""
 
-    def check(self, call: PluginCall, node: Node) -> None:
-        """Raises CNIError code 102 that lists every difference."""
+    def check(self, call: PluginCall, node: Node, items: tuple[AnyItem, ...] | None) -> None:
+        """Raises CNIError code 102 that lists every difference from what was recorded, or else from what the
+        configuration and the previous result say.
+        """
 
     def delete(self, call: PluginCall, node: Node, items: tuple[AnyItem, ...] | None) -> None:
         """Remove the attachment, by what was recorded or else by its identity; gone already is success."""

@@ -1,0 +1,53 @@
+"""What a pod has in the end: routes settled over all attachments, and the network-status that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from multinet.core.desired import MAIN_TABLE, AnyItem, Route
+from multinet.core.record import AttachmentRecord
+from multinet.core.routes import Attached, DefaultRoutePlan, effective_gateways
+from multinet.npwg.default_routes import Family, default_family
+from multinet.npwg.status import network_status, status_entries
+
+
+def attached(record: AttachmentRecord) -> Attached:
+    """The record as the route plan sees it."""
+    return Attached(record.ifname, record.parsed_result(), record.default_route)
+
+
+def after_route_plan(record: AttachmentRecord, plan: DefaultRoutePlan) -> AttachmentRecord:
+    """The record with the default routes that the plan leaves: CHECK and DEL expect those and no others."""
+    if not plan:
+        return record
+    removed = {family for ifname, family in plan.remove if ifname == record.ifname}
+    installed = tuple(route for ifname, route in plan.install if ifname == record.ifname)
+    before = record.parsed_result()
+    kept = tuple(route for route in before.routes if default_family(route) not in removed)
+    routes = (*kept, *(route for route in installed if route not in kept))
+    result = msgspec.structs.replace(before, routes=routes)
+    applied = {
+        kind: tuple(item for item in items if not _is_removed(item, removed))
+        for kind, items in record.applied.items()
+    }
+    version = (record.result or {}).get("cniVersion", "1.1.0")
+    return msgspec.structs.replace(record, result=result.as_version(version), applied=applied)
+
+
+def pod_status(records: Sequence[AttachmentRecord]) -> str:
+    """The text of the network-status annotation, the default network's interfaces first."""
+    made = [attached(record) for record in records]
+    gateways = effective_gateways(made)
+    return network_status(
+        entry
+        for record, one, mine in zip(records, made, gateways, strict=True)
+        for entry in status_entries(record.name, one.result, is_default=record.position == 0, gateways=mine)
+    )
+
+
+def _is_removed(item: AnyItem, families: Collection[Family | None]) -> bool:
+    if not isinstance(item, Route) or item.table != MAIN_TABLE or not item.dst.endswith("/0"):
+        return False
+    return (6 if ":" in item.dst else 4) in families

@@ -1,0 +1,140 @@
+"""The daemon put together: which adapters stand behind the ports, in which order things start and stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from typing import Any
+
+import msgspec
+
+from multinet.adapters.firewall import HostFirewall, choose_backend
+from multinet.adapters.journal import SqliteJournal
+from multinet.adapters.kernel import Kernel
+from multinet.adapters.spool import Spool
+from multinet.cni.errors import CNIError, Code
+from multinet.cni.execution import ExecutableRunner
+from multinet.daemon.attachments import Attachments
+from multinet.daemon.background import Background, drain
+from multinet.daemon.handler import Handler
+from multinet.daemon.networks import META_TYPES
+from multinet.daemon.server import Server
+from multinet.daemon.service import Service
+from multinet.ports import Cluster
+
+_log = logging.getLogger(__name__)
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the daemon, and an inline call, need to know of the node."""
+
+    socket: str = "/run/multinet/multinet.sock"
+    state_dir: str = "/var/lib/multinet"
+    """Journal and spool."""
+    manifests: str = ""
+    """Directory of pods and NetworkAttachmentDefinitions; empty: Kubernetes."""
+    kubeconfig: str = ""
+    """Empty: the service account of the pod we run in."""
+    node_name: str = ""
+    conf_dir: str = "/etc/cni/net.d"
+    """Where the default network is found when the configuration names none."""
+    named_conf_dir: str = "/etc/cni/multus/net.d"
+    """Where networks without a configuration of their own are found by name."""
+    bin_dir: str = ""
+    """Searched for external plugins before the caller's CNI_PATH."""
+    workers: int = 8
+
+    @property
+    def journal(self) -> str:
+        """The journal's file."""
+        return os.path.join(self.state_dir, "journal.db")
+
+    @property
+    def spool(self) -> str:
+        """The directory where shims leave DELs."""
+        return os.path.join(self.state_dir, "spool")
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Keys of the meta-plugin's configuration that hold where a call's own says nothing."""
+        given = {"clusterNetwork": self.conf_dir, "confDir": self.named_conf_dir, "binDir": self.bin_dir}
+        return {key: value for key, value in given.items() if value}
+
+
+class Application:
+    """Handler and service over real adapters: what daemon and inline calls have in common."""
+
+    def __init__(self, options: Options) -> None:
+        """Raises CNIError when the journal or the cluster can't be opened."""
+        self.options = options
+        self.cluster = open_cluster(options)
+        self.journal = SqliteJournal(options.journal)
+        kernel = Kernel()
+        self._firewall = HostFirewall(kernel.host_netns)
+        attachments = Attachments(
+            kernel, self._firewall, ExecutableRunner(), lambda: choose_backend(kernel.host_netns)
+        )
+        self.handler = Handler(self.cluster, self.journal, attachments, options.defaults)
+        self.service = Service(self.handler)
+        self.spool = Spool(options.spool)
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.cluster.close()
+        self._firewall.close()
+        self.journal.close()
+
+
+def open_cluster(options: Options) -> Cluster:
+    """The cluster that the options name. Raises CNIError code 106 when there is no way to reach one."""
+    if options.manifests:
+        from multinet.adapters.cluster_directory import DirectoryCluster
+
+        return DirectoryCluster(options.manifests)
+    # The client costs 35 MB: only who talks to an apiserver pays for it.
+    from multinet.adapters.cluster_kubernetes import KubernetesCluster
+    from multinet.adapters.kubernetes_config import KubernetesConfig
+
+    node = options.node_name or os.environ.get("MULTINET_NODE_NAME") or os.uname().nodename
+    return KubernetesCluster(KubernetesConfig(node=node, kubeconfig=options.kubeconfig))
+
+
+def run_daemon(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT; calls that are waiting then are still finished."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    application = Application(options)
+    try:
+        server = Server(
+            options.socket,
+            application.service.answer,
+            is_nested=lambda program: program not in META_TYPES,
+            workers=options.workers,
+        )
+        _catch_up(application)
+        background = Background(application.handler, application.service, application.spool)
+        server.start()
+        background.start()
+        _log.info("serving on %s", options.socket)
+        stop.wait()
+        _log.info("stopping")
+        server.stop()
+        background.stop()
+    finally:
+        application.close()
+
+
+def _catch_up(application: Application) -> None:
+    """Before the first call: finish or undo what was begun, and carry out what came while we were away."""
+    try:
+        application.handler.recover()
+        done = drain(application.spool, application.service)
+        if done:
+            _log.info("carried out %d spooled DEL", done)
+    except CNIError as error:
+        if error.code == Code.INTERNAL:
+            raise
+        _log.error("catching up: %s", error)

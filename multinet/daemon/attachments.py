@@ -1,0 +1,155 @@
+"""One attachment made, compared or taken away: what ADD, DEL, start-up and retries have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import msgspec
+
+from multinet.adapters.kernel import Kernel
+from multinet.adapters.netns import Netns
+from multinet.cni import chain
+from multinet.cni.chain import Executor
+from multinet.cni.conf import NetworkList
+from multinet.cni.errors import CNIError
+from multinet.cni.invocation import Invocation
+from multinet.core.record import AttachmentRecord
+from multinet.daemon.call import Call
+from multinet.engine.remove import drop_sandbox_links
+from multinet.engine.scene import Scene
+from multinet.ports import Firewall
+from multinet.sdk.executor import DelegateExecutor, runs_in_process
+from multinet.sdk.node import Node
+
+CLEAN_UP_LIMIT = 30.0
+"""Seconds that removing one attachment may take, whatever became of the caller's own deadline."""
+
+
+class Attachments:
+    """Makes and removes single attachments on this node."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        firewall: Firewall,
+        external: Executor,
+        masquerade_backend: Callable[[], str],
+    ) -> None:
+        self.kernel = kernel
+        self._firewall = firewall
+        self._external = external
+        self._masquerade_backend = masquerade_backend
+
+    def node(self, call: Call) -> Node:
+        """The node as one call may use it."""
+        return self._node(call.netns, call.cancelled)
+
+    def attach(self, record: AttachmentRecord, network: NetworkList, call: Call) -> AttachmentRecord:
+        """Make it; the record with what was applied and the result. On CNIError nothing of it is left."""
+        executor = DelegateExecutor(self.node(call))
+        result = chain.add_or_undo(
+            network,
+            _invocation(record, "ADD"),
+            executor,
+            undo_seconds=CLEAN_UP_LIMIT,
+            capability_args=record.capability_args,
+            env=call.trace,
+            deadline=call.deadline,
+            cancel_fd=call.cancel_fd,
+        )
+        return msgspec.structs.replace(
+            record, applied=executor.applied, result=result.as_version(network.cni_version)
+        )
+
+    def check(self, record: AttachmentRecord, call: Call) -> None:
+        """Compare it with what ADD made. Raises CNIError."""
+        executor = DelegateExecutor(self.node(call), record.applied)
+        chain.check(
+            network_of(record),
+            _invocation(record, "CHECK"),
+            executor,
+            record.result,
+            capability_args=record.capability_args,
+            env=call.trace,
+            deadline=call.deadline,
+            cancel_fd=call.cancel_fd,
+        )
+
+    def detach(self, record: AttachmentRecord, netns: Netns | None) -> None:
+        """Remove it, by what ADD recorded; ``netns`` None: the sandbox is gone. Raises CNIError."""
+        done = record.result is not None
+        executor = DelegateExecutor(self._node(netns), record.applied if done else None)
+        chain.delete(
+            network_of(record),
+            _invocation(record, "DEL", netns),
+            executor,
+            record.result,
+            capability_args=record.capability_args,
+            deadline=time.monotonic() + CLEAN_UP_LIMIT,
+        )
+
+    def detach_all(self, records: Sequence[AttachmentRecord], netns: Netns | None) -> dict[str, CNIError]:
+        """Remove a container's attachments, the last made first; interface name → why it failed.
+
+        If all run in process, their links go in one delete, before anything else.
+        """
+        if records and all(runs_in_process(p) for r in records for p in network_of(r).plugins):
+            with suppress(CNIError):  # each link is looked for again, one by one
+                self._drop_links(records[0], netns)
+        failures: dict[str, CNIError] = {}
+        for record in sorted(records, key=lambda record: -record.position):
+            try:
+                self.detach(record, netns)
+            except CNIError as error:
+                failures[record.ifname] = error
+        return failures
+
+    @contextmanager
+    def sandbox_of(
+        self, records: Sequence[AttachmentRecord], offered: Netns | None = None
+    ) -> Iterator[Netns | None]:
+        """The namespace that the attachments were made in: ``offered``, or by its path, if it is still that one.
+
+        A path or descriptor of another namespace is nobody's: then None, and only the host is cleaned.
+        """
+        wanted = records[0].netns_identity if records else (0, 0)
+        if offered is not None and offered.identity == wanted:
+            yield offered
+            return
+        opened = None
+        with suppress(CNIError):
+            opened = Netns.open(records[0].netns) if records and records[0].netns else None
+        try:
+            yield opened if opened is not None and opened.identity == wanted else None
+        finally:
+            if opened is not None:
+                opened.close()
+
+    def _drop_links(self, record: AttachmentRecord, netns: Netns | None) -> None:
+        if netns is None or netns == self.kernel.host_netns:
+            return
+        with self.kernel.open(netns) as stack:
+            drop_sandbox_links(Scene(record.owner, self.kernel.host, stack, self._firewall))
+
+    def _node(self, netns: Netns | None, cancelled: Callable[[], bool] = lambda: False) -> Node:
+        return Node(self.kernel, self._firewall, self._external, self._masquerade_backend, netns, cancelled)
+
+
+def network_of(record: AttachmentRecord) -> NetworkList:
+    """The network as ADD used it."""
+    return NetworkList.from_bytes(record.network)
+
+
+def _invocation(record: AttachmentRecord, verb: str, netns: Netns | None = None) -> Invocation:
+    """The CNI variables of an attachment; on DEL the namespace is named only while it exists."""
+    path = record.netns if verb != "DEL" or netns is not None else ""
+    return Invocation(
+        command=verb,
+        container_id=record.container_id,
+        netns=path,
+        ifname=record.ifname,
+        args=record.args,
+        path=record.path,
+    )

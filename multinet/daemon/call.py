@@ -1,0 +1,100 @@
+"""One call as it arrived: the CNI variables, the configuration, the namespace, and how long there is time."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from multinet.adapters.netns import Netns
+from multinet.cni.errors import CNIError, Code
+from multinet.cni.invocation import Invocation, parse_args
+from multinet.cni.request import read_request
+from multinet.wire.message import Request
+
+TIME_LIMIT = 110.0
+"""Seconds that a call may take when the caller doesn't say; container runtimes give up after 120."""
+_TRACE = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
+
+
+def _never() -> bool:
+    return False
+
+
+class Call:
+    """A validated call. It owns the namespace's descriptor: close it when done."""
+
+    def __init__(
+        self,
+        request: Request,
+        netns_fd: int | None = None,
+        cancelled: Callable[[], bool] = _never,
+        cancel_fd: int | None = None,
+    ) -> None:
+        """Raises CNIError for variables, configuration or a namespace that can't be used."""
+        self.program = request.program
+        self.env: Mapping[str, str] = request.env
+        self.cancelled = cancelled
+        self.cancel_fd = cancel_fd
+        limit = TIME_LIMIT if request.time_limit_ms is None else request.time_limit_ms / 1000
+        self.deadline = time.monotonic() + limit
+        self.netns: Netns | None = None
+        try:
+            read = read_request(request.env, lambda: request.stdin)
+            self.invocation: Invocation = read.invocation
+            self.conf: dict[str, Any] = read.conf
+            self.cni_version = read.cni_version
+        except BaseException:
+            if netns_fd is not None:
+                os.close(netns_fd)
+            raise
+        self._adopt(netns_fd, request.netns_errno)
+
+    def _adopt(self, netns_fd: int | None, netns_errno: int | None) -> None:
+        """ADD and CHECK need the namespace; the others do without one that is gone."""
+        path = self.invocation.netns
+        needed = self.verb in ("ADD", "CHECK")
+        try:
+            if netns_fd is not None:
+                self.netns = Netns.adopt(netns_fd, path)
+            elif netns_errno is not None and needed:
+                reason = os.strerror(netns_errno).lower()
+                raise CNIError(
+                    Code.INVALID_NETNS, f'failed to open netns "{path}": failed to Statfs "{path}": {reason}'
+                )
+            elif path and needed:
+                self.netns = Netns.open(path)
+        except CNIError:
+            if needed:
+                raise
+
+    @property
+    def verb(self) -> str:
+        """``ADD``, ``CHECK``, ``DEL``, ``GC`` or ``STATUS``."""
+        return self.invocation.command
+
+    @property
+    def args(self) -> dict[str, str]:
+        """``CNI_ARGS`` as pairs; unreadable ones are none on DEL, else CNIError code 4."""
+        try:
+            return parse_args(self.invocation.args)
+        except CNIError:
+            if self.verb == "DEL":
+                return {}
+            raise
+
+    @property
+    def trace(self) -> dict[str, str]:
+        """OpenTelemetry's context, to hand on to external plugins."""
+        return {key: self.env[key] for key in _TRACE if key in self.env}
+
+    def time_left(self) -> float:
+        """Seconds until the deadline, at least a moment."""
+        return max(0.05, self.deadline - time.monotonic())
+
+    def close(self) -> None:
+        """Give the namespace's descriptor back; safe to repeat."""
+        if self.netns is not None:
+            self.netns.close()
+            self.netns = None

@@ -1,0 +1,233 @@
+"""What a call does, from top to bottom: one method a verb, and each line is one step of the story."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from multinet.cni import chain
+from multinet.cni.conf import NetworkList
+from multinet.cni.errors import CNIError, Code
+from multinet.cni.result import Result
+from multinet.core.outcome import after_route_plan, attached, pod_status
+from multinet.core.planned import PlannedAttachment
+from multinet.core.record import AttachmentRecord
+from multinet.core.routes import plan_default_routes
+from multinet.core.selection import capability_args, delegate_args, select_networks
+from multinet.core.settings import Settings
+from multinet.daemon.attachments import Attachments, network_of
+from multinet.daemon.call import Call
+from multinet.daemon.locks import ContainerLocks
+from multinet.daemon.networks import META_TYPES, LoadedNetwork, load_network
+from multinet.daemon.pods import pod_of, publish
+from multinet.engine.routes import settle_default_routes
+from multinet.engine.undo import Undo
+from multinet.ports import Cluster, Journal, Pod
+from multinet.sdk.executor import DelegateExecutor
+from multinet.sdk.ipam_plugin import valid_attachments
+
+
+class Handler:
+    """Serves calls of the meta-plugin, and of single delegates by their own names."""
+
+    def __init__(
+        self, cluster: Cluster, journal: Journal, attachments: Attachments, defaults: Mapping[str, Any]
+    ) -> None:
+        """``defaults`` are keys of the meta-plugin's configuration that a call's own override."""
+        self._cluster = cluster
+        self._journal = journal
+        self._attachments = attachments
+        self._defaults = defaults
+        self._locks = ContainerLocks()
+
+    def serve(self, call: Call) -> dict[str, Any] | None:
+        """The result object of an ADD, None for the other verbs. Raises CNIError."""
+        if call.program not in META_TYPES:
+            return self.delegate(call)
+        match call.verb:
+            case "ADD":
+                with self._locks.held(call.invocation.container_id, call.deadline):
+                    return self.add(call).as_version(call.cni_version)
+            case "CHECK":
+                with self._locks.held(call.invocation.container_id, call.deadline):
+                    self.check(call)
+            case "DEL":
+                with self._locks.held(call.invocation.container_id, call.deadline):
+                    self.delete(call)
+            case "GC":
+                self.gc(call)
+            case "STATUS":
+                self.status(call)
+        return None
+
+    def add(self, call: Call) -> Result:
+        """Attach the pod to its default network and to those it asks for; all, or none."""
+        settings = self._settings(call)
+        self._clear_leftovers(call)
+        pod = pod_of(call, self._cluster)
+        plan = select_networks(pod.annotations, pod.namespace, settings, call.invocation.ifname)
+        loaded = [load_network(one, settings, self._cluster, call.time_left) for one in plan]
+        records = [self._record(one, network, pod, call) for one, network in zip(plan, loaded, strict=True)]
+        self._journal.begin(records)
+        with Undo() as undo:
+            undo.push("journal", lambda: self._journal.forget(records))
+            made: list[AttachmentRecord] = []
+            for record, network in zip(records, loaded, strict=True):
+                made.append(self._attach(record, network, call, undo))
+            routes = plan_default_routes([attached(record) for record in made])
+            self._settle_routes(routes, call)
+            self._journal.ready([after_route_plan(record, routes) for record in made])
+            publish(self._cluster, pod, pod_status(made), call)
+            undo.dismiss()
+        return made[0].parsed_result()
+
+    def check(self, call: Call) -> None:
+        """Every attachment is still as ADD made it."""
+        records = self._journal.of(call.invocation.container_id)
+        if not records:
+            raise CNIError(
+                Code.UNKNOWN_CONTAINER,
+                f"container {call.invocation.container_id} has no attachments on this node: nothing to check",
+            )
+        for record in records:
+            self._attachments.check(record, call)
+
+    def delete(self, call: Call) -> None:
+        """Remove the container's attachments by what ADD recorded; what can't be done now is retried later."""
+        self.detach_container(call.invocation.container_id, call)
+
+    def detach_container(self, container_id: str, call: Call | None = None) -> None:
+        """As ``delete``, with no call behind it: for start-up, retries and GC."""
+        records = self._journal.of(container_id)
+        if not records:
+            return
+        self._journal.deleting(container_id)
+        with self._attachments.sandbox_of(records, call.netns if call else None) as sandbox:
+            failures = self._attachments.detach_all(records, sandbox)
+        for record in records:
+            if record.ifname in failures:
+                self._journal.failed(record, str(failures[record.ifname]))
+        self._journal.forget([record for record in records if record.ifname not in failures])
+
+    def gc(self, call: Call) -> None:
+        """Remove whatever belongs to containers that the runtime no longer knows; no list: nothing."""
+        valid = valid_attachments(call.conf)
+        if valid is None:
+            return
+        containers = {container_id for container_id, _ in valid}
+        for container_id in {record.container_id for record in self._journal.all()} - containers:
+            with self._locks.held(container_id, call.deadline):
+                self.detach_container(container_id)
+        self._collect(call)
+
+    def status(self, call: Call) -> None:
+        """An ADD now would find its default network ready."""
+        settings = self._settings(call)
+        default = select_networks({}, "", settings, "eth0")[0]
+        network = load_network(default, settings, self._cluster, call.time_left).network
+        chain.status(network, call.invocation, self._executor(call), deadline=call.deadline)
+
+    def delegate(self, call: Call) -> dict[str, Any] | None:
+        """One plugin alone, called by its own name, as a runtime or another plugin calls an executable."""
+        plugin_call = chain.PluginCall(
+            verb=call.verb,
+            type=call.program,
+            conf=call.conf,
+            invocation=call.invocation,
+            env=call.trace,
+            deadline=call.deadline,
+            cancel_fd=call.cancel_fd,
+        )
+        return self._executor(call).run(plugin_call)
+
+    def recover(self) -> None:
+        """After a start: what was half made or half removed when the daemon died is removed now."""
+        self._remove_all(lambda record: record.phase != "ready")
+
+    def retry_removals(self) -> int:
+        """Try again what could not be removed; how many attachments are still left."""
+        self._remove_all(lambda record: record.phase == "deleting")
+        return sum(record.phase == "deleting" for record in self._journal.all())
+
+    def _remove_all(self, unwanted: Callable[[AttachmentRecord], bool]) -> None:
+        for container_id in {record.container_id for record in self._journal.all() if unwanted(record)}:
+            with self._locks.held(container_id):
+                # A call may have finished or replaced it meanwhile.
+                if any(unwanted(record) for record in self._journal.of(container_id)):
+                    self.detach_container(container_id)
+
+    def _attach(
+        self, record: AttachmentRecord, loaded: LoadedNetwork, call: Call, undo: Undo
+    ) -> AttachmentRecord:
+        try:
+            made = self._attachments.attach(record, loaded.network, call)
+        except CNIError as error:
+            who = f"{record.pod}/{record.pod_uid}:{record.name}"
+            text = f'[{who}]: error adding container to network "{loaded.network.name}": '
+            raise error.prefixed(text) from error
+        undo.push(f"attachment {record.ifname}", lambda: self._attachments.detach(made, call.netns))
+        return made
+
+    def _settle_routes(self, routes: Any, call: Call) -> None:
+        if routes and call.netns is not None:
+            with self._attachments.kernel.open(call.netns) as stack:
+                settle_default_routes(routes, stack)
+
+    def _clear_leftovers(self, call: Call) -> None:
+        """An earlier try for this container that wasn't finished is undone before a new one begins."""
+        records = self._journal.of(call.invocation.container_id)
+        identity = call.netns.identity if call.netns else (0, 0)
+        if any(record.phase != "ready" or record.netns_identity != identity for record in records):
+            self.detach_container(call.invocation.container_id)
+
+    def _record(
+        self, planned: PlannedAttachment, loaded: LoadedNetwork, pod: Pod, call: Call
+    ) -> AttachmentRecord:
+        invocation = call.invocation
+        return AttachmentRecord(
+            container_id=invocation.container_id,
+            ifname=planned.ifname,
+            position=planned.position,
+            name=loaded.name,
+            network=loaded.network.raw,
+            network_name=loaded.network.name,
+            pod_namespace=pod.namespace,
+            pod_name=pod.name,
+            pod_uid=pod.uid,
+            netns=invocation.netns,
+            netns_identity=call.netns.identity if call.netns else (0, 0),
+            args=delegate_args(invocation.args, planned, pod.uid),
+            path=self._path(call),
+            capability_args=capability_args(planned, call.conf.get("runtimeConfig") or {}),
+            default_route=planned.default_route,
+            created=time.time(),
+        )
+
+    def _settings(self, call: Call) -> Settings:
+        given = {**self._defaults, **call.conf}
+        if call.conf.get("delegates") and "clusterNetwork" not in call.conf:
+            given.pop("clusterNetwork", None)
+        return Settings.from_config(given)
+
+    def _path(self, call: Call) -> tuple[str, ...]:
+        """Where executables are looked for: ``binDir``, if it is set, before the caller's ``CNI_PATH``."""
+        own = call.conf.get("binDir") or self._defaults.get("binDir")
+        return tuple(dict.fromkeys([*([own] if own else []), *call.invocation.path]))
+
+    def _executor(self, call: Call) -> DelegateExecutor:
+        return DelegateExecutor(self._attachments.node(call))
+
+    def _collect(self, call: Call) -> None:
+        """GC of every network in use, each with all of its attachments, which the runtime's list lacks."""
+        records = [record for record in self._journal.all() if record.phase == "ready"]
+        networks: dict[bytes, NetworkList] = {record.network: network_of(record) for record in records}
+        failures: list[CNIError] = []
+        for network in networks.values():
+            valid = {(r.container_id, r.ifname) for r in records if r.network_name == network.name}
+            try:
+                chain.gc(network, call.invocation, self._executor(call), valid, deadline=call.deadline)
+            except CNIError as error:
+                failures.append(error)
+        if failures:
+            raise CNIError(failures[0].code, "\n".join(str(error) for error in failures))

@@ -1,0 +1,123 @@
+"""From a planned attachment to the network configuration that its plugins get."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from multinet.cni.conf import NetworkList, NoConfiguration, find_by_name, first_valid, load_file
+from multinet.cni.errors import CNIError, Code
+from multinet.core.planned import (
+    DefinitionRef,
+    InlineNetwork,
+    NamedNetwork,
+    PathNetwork,
+    PlannedAttachment,
+)
+from multinet.core.selection import display_name, prepare
+from multinet.core.settings import Settings
+from multinet.npwg.attachment_definition import NetworkAttachmentDefinition, network_of
+from multinet.ports import Cluster, ClusterUnavailable, NotFound
+
+META_TYPES = frozenset({"multinet", "multus", "multus-shim"})
+"""Types of the meta-plugin itself: its own configuration never is its default network."""
+
+
+class LoadedNetwork(msgspec.Struct, frozen=True):
+    """A network ready to run, and what status and messages call it."""
+
+    name: str
+    network: NetworkList
+
+
+def load_network(
+    planned: PlannedAttachment, settings: Settings, cluster: Cluster, timeout: Callable[[], float]
+) -> LoadedNetwork:
+    """The configuration of one planned attachment, what the pod asks for merged in.
+
+    Raises CNIError: code 105 when there is none, 6 or 7 for a faulty one, 106 when the cluster is away.
+    """
+    definition, raw = _raw(planned, settings, cluster, timeout)
+    name = display_name(raw, definition)
+    prepared = prepare(raw, planned, cni_version=settings.cni_version)
+    try:
+        network = NetworkList.from_object(prepared, f"network {name}")
+    except CNIError as error:
+        raise error.prefixed(f"{planned.name}: ") from None
+    if any(plugin["type"] in META_TYPES for plugin in network.plugins):
+        raise CNIError(
+            Code.INVALID_CONFIG, f"network {name} is multinet itself: it cannot be its own delegate"
+        )
+    return LoadedNetwork(name, network)
+
+
+def _raw(
+    planned: PlannedAttachment, settings: Settings, cluster: Cluster, timeout: Callable[[], float]
+) -> tuple[NetworkAttachmentDefinition | None, Mapping[str, Any]]:
+    match planned.source:
+        case InlineNetwork(conf):
+            return None, conf
+        case PathNetwork(path):
+            return None, _object(_by_path(path))
+        case NamedNetwork(namespace, name):
+            try:
+                return _defined(namespace, name, settings, cluster, timeout)
+            except CNIError as missing:
+                try:
+                    return None, _object(find_by_name(settings.conf_dir, name))
+                except NoConfiguration:
+                    raise missing from None
+        case DefinitionRef(namespace, name):
+            return _defined(namespace, name, settings, cluster, timeout)
+
+
+def _defined(
+    namespace: str, name: str, settings: Settings, cluster: Cluster, timeout: Callable[[], float]
+) -> tuple[NetworkAttachmentDefinition, Mapping[str, Any]]:
+    try:
+        definition = cluster.attachment_definition(namespace, name, timeout())
+    except NotFound as error:
+        raise CNIError(
+            Code.ATTACHMENT,
+            f"cannot find a network-attachment-definition ({name}) in namespace ({namespace}): {error}",
+        ) from None
+    except ClusterUnavailable as error:
+        raise CNIError(
+            Code.CLUSTER, f"cannot read network-attachment-definition {namespace}/{name}: {error}"
+        ) from None
+    raw = network_of(definition)
+    if raw is not None:
+        return definition, raw
+    try:
+        return definition, _object(find_by_name(settings.conf_dir, name))
+    except NoConfiguration as error:
+        raise CNIError(
+            Code.ATTACHMENT,
+            f"network-attachment-definition {definition.display_name} has no $.spec.config, and no file in "
+            f"{settings.conf_dir} has its name: {error}",
+        ) from None
+
+
+def _by_path(path: str) -> NetworkList:
+    if os.path.isdir(path):
+        return first_valid(path, skip=is_own_configuration)
+    if not os.path.isfile(path):
+        raise CNIError(Code.ATTACHMENT, f"$.clusterNetwork: {path} is neither a file nor a directory")
+    return load_file(path)
+
+
+def is_own_configuration(path: str) -> bool:
+    """True for a file that configures the meta-plugin; one that can't be read is judged by its name."""
+    try:
+        network = load_file(path)
+    except CNIError:
+        return os.path.basename(path).startswith(("00-multinet", "00-multus"))
+    return any(plugin["type"] in META_TYPES for plugin in network.plugins)
+
+
+def _object(network: NetworkList) -> Mapping[str, Any]:
+    raw: Mapping[str, Any] = msgspec.json.decode(network.raw)
+    return raw

@@ -1,0 +1,238 @@
+"""The socket: one thread accepts, reads and authenticates; workers serve, removals before additions.
+
+Two queues. Calls of single delegates have workers of their own, since an external plugin that a
+meta-plugin call waits for may itself call one of ours (its IPAM): sharing workers could wait for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import select
+import selectors
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from multinet.cni.errors import CNIError, Code
+from multinet.wire.frame import Decoder, Request, Response, WireError, encode_response
+
+_log = logging.getLogger(__name__)
+_CHUNK = 1 << 16
+_SEND_LIMIT = 10.0
+"""Seconds that a caller may take to read its answer."""
+_PRIORITY = {"DEL": 0, "GC": 1, "CHECK": 1, "STATUS": 1}
+_ADD_PRIORITY = 2
+
+Serve = Callable[[Request, int | None, Callable[[], bool], int], Response]
+"""(request, namespace descriptor or None, has the caller hung up, connection descriptor) → response.
+
+The descriptor of the namespace becomes the callee's.
+"""
+
+
+class _Peer:
+    """A connection whose request is still coming in."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.decoder = Decoder()
+        self.netns_fd: int | None = None
+
+    def drop(self) -> None:
+        self.connection.close()
+        if self.netns_fd is not None:
+            os.close(self.netns_fd)
+            self.netns_fd = None
+
+
+class _Job(NamedTuple):
+    priority: int
+    order: int
+    request: Request
+    connection: socket.socket
+    netns_fd: int | None
+
+
+class Server:
+    """Serves the wire protocol on a unix socket, for root alone."""
+
+    def __init__(
+        self,
+        path: str,
+        serve: Serve,
+        is_nested: Callable[[str], bool],
+        workers: int = 8,
+        nested_workers: int = 4,
+        backlog: int = 1024,
+    ) -> None:
+        """``is_nested`` tells by the program's name which calls get the second queue.
+
+        ``backlog``: calls that may wait; beyond it the answer is CNI code 11 at once.
+        """
+        self.path = path
+        self._serve = serve
+        self._is_nested = is_nested
+        self._queues: tuple[queue.PriorityQueue[_Job], queue.PriorityQueue[_Job]] = (
+            queue.PriorityQueue(backlog),
+            queue.PriorityQueue(backlog),
+        )
+        self._sizes = (workers, nested_workers)
+        self._threads: list[threading.Thread] = []
+        self._order = 0
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._stopping = False
+        self._listener = _listen(path)
+
+    def start(self) -> None:
+        """Begin to serve; returns at once."""
+        self._threads = [threading.Thread(target=self._accept, name="accept", daemon=True)]
+        for calls, size in zip(self._queues, self._sizes, strict=True):
+            for number in range(size):
+                self._threads.append(
+                    threading.Thread(target=self._work, args=(calls,), name=f"worker-{number}", daemon=True)
+                )
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """Take no more calls, finish those that are waiting, and remove the socket."""
+        self._stopping = True
+        os.write(self._wake_write, b"x")
+        for calls, size in zip(self._queues, self._sizes, strict=True):
+            for _ in range(size):
+                self._order += 1
+                calls.put(_Job(99, self._order, Request("", {}), socket.socket(), None))
+        for thread in self._threads:
+            thread.join(timeout)
+        self._listener.close()
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+    def _accept(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ, None)
+            selector.register(self._wake_read, selectors.EVENT_READ, None)
+            while not self._stopping:
+                for key, _ in selector.select():
+                    if key.fileobj is self._listener:
+                        self._admit(selector)
+                    elif isinstance(key.data, _Peer):
+                        self._read(key.data, selector)
+
+    def _admit(self, selector: selectors.BaseSelector) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError as error:  # out of descriptors, or the peer is gone: neither ends the server
+            _log.warning("accept: %s", error)
+            return
+        uid = _peer_uid(connection)
+        if uid not in (0, os.geteuid()):
+            _log.warning("refused a connection of uid %d", uid)
+            connection.close()
+            return
+        connection.setblocking(False)
+        selector.register(connection, selectors.EVENT_READ, _Peer(connection))
+
+    def _read(self, peer: _Peer, selector: selectors.BaseSelector) -> None:
+        try:
+            data, fds, _, _ = socket.recv_fds(peer.connection, _CHUNK, 4, socket.MSG_CMSG_CLOEXEC)
+            for fd in fds:
+                if peer.netns_fd is None:
+                    peer.netns_fd = fd
+                else:
+                    os.close(fd)
+            request = peer.decoder.feed(data) if data else None
+        except BlockingIOError:
+            return
+        except (OSError, WireError) as error:
+            selector.unregister(peer.connection)
+            if isinstance(error, WireError):
+                _answer(
+                    peer.connection, failure(CNIError(Code.DECODING_FAILURE, f"bad request frame: {error}"))
+                )
+            peer.drop()
+            return
+        if request is not None:
+            selector.unregister(peer.connection)
+            self._enqueue(peer, request)
+        elif not data:
+            selector.unregister(peer.connection)
+            peer.drop()
+
+    def _enqueue(self, peer: _Peer, request: Request) -> None:
+        self._order += 1
+        priority = _PRIORITY.get(request.env.get("CNI_COMMAND", ""), _ADD_PRIORITY)
+        job = _Job(priority, self._order, request, peer.connection, peer.netns_fd)
+        try:
+            self._queues[self._is_nested(request.program)].put_nowait(job)
+        except queue.Full:
+            busy = CNIError(Code.TRY_AGAIN, "the node has too many calls waiting; try again later")
+            _answer(peer.connection, failure(busy))
+            peer.drop()
+
+    def _work(self, calls: queue.PriorityQueue[_Job]) -> None:
+        while True:
+            job = calls.get()
+            if job.priority == 99:
+                job.connection.close()
+                return
+            with job.connection as connection:
+                hung_up = _hang_up_of(connection)
+                response = self._serve(job.request, job.netns_fd, hung_up, connection.fileno())
+                _answer(connection, response)
+
+
+def failure(error: CNIError, cni_version: str = "1.1.0") -> Response:
+    """An error as a plugin prints it."""
+    return Response(1, error.to_json(cni_version) + b"\n")
+
+
+def _listen(path: str) -> socket.socket:
+    """The listening socket, 0600 from its first moment; a stale one is replaced, a live one refused."""
+    os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        probe.connect(path)
+        raise CNIError(Code.IO_FAILURE, f"another daemon is serving {path}")
+    except (FileNotFoundError, ConnectionRefusedError):
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+    finally:
+        probe.close()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(path)
+    except OSError as error:
+        raise CNIError(Code.IO_FAILURE, f"cannot listen on {path}: {error.strerror}") from None
+    finally:
+        os.umask(before)
+    listener.listen(1024)
+    listener.setblocking(False)
+    return listener
+
+
+def _peer_uid(connection: socket.socket) -> int:
+    size = struct.calcsize("3i")
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return int(uid)
+
+
+def _hang_up_of(connection: socket.socket) -> Callable[[], bool]:
+    """Whether the caller is gone: it sends nothing more, so anything to read is the end of the stream."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN | select.POLLHUP | select.POLLRDHUP)
+    return lambda: bool(poll.poll(0))
+
+
+def _answer(connection: socket.socket, response: Response) -> None:
+    try:
+        connection.settimeout(_SEND_LIMIT)
+        connection.sendall(encode_response(response))
+    except (OSError, WireError) as error:
+        _log.info("the caller did not take its answer: %s", error)
