@@ -95,14 +95,14 @@ class HostLocal:
         if not files.exist():
             _require_writable_parent(files.folder)
             return
-        with files.locked(request.deadline) as locked:
-            try:
+        try:
+            with files.locked(request.deadline) as locked:
                 locked.prove_writable()
-            except CNIError as error:
+                _require_room(locked, plan)
+        except CNIError as error:
+            if error.code == Code.IO_FAILURE:
                 raise CNIError(Code.NOT_AVAILABLE, error.msg) from None
-            for item in plan.sets:
-                if item.next_free(locked.taken(item.version), None) is None:
-                    raise CNIError(Code.NOT_AVAILABLE, _exhausted(item), f"address files: {files.folder}")
+            raise
 
 
 class _Allocation:
@@ -205,10 +205,16 @@ def _exhausted(item: RangeSet) -> str:
     return f"no IP addresses available in range set: {item}"
 
 
+def _require_room(files: LockedFiles, plan: Plan) -> None:
+    for item in plan.sets:
+        if item.next_free(files.taken(item.version), None) is None:
+            raise CNIError(Code.NOT_AVAILABLE, _exhausted(item))
+
+
 def _require_writable_parent(folder: str) -> None:
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
         raise CNIError(Code.NOT_AVAILABLE, f"host-local: can't make folders in {folder}: not writable")
 
 
