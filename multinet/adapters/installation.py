@@ -78,19 +78,21 @@ def install(
     digest = hashlib.sha256(content).hexdigest()
     with PluginDirectory.locked(bin_dir) as folder:
         manifest = _load(folder) or _Manifest()
-        saved = tuple(name for name in names if _save_foreign(folder, name, manifest, digest))
-        for name in names:
-            manifest.files.setdefault(name, None)
+        foreign = tuple(name for name in names if _is_foreign(folder, name, manifest, digest))
+        manifest.files |= {name: manifest.files.get(name) for name in names}
+        manifest.files |= {name: name + BACKUP_SUFFIX for name in foreign}
         manifest.digests = list(dict.fromkeys([*manifest.digests, digest]))
         manifest.version = __version__
         folder.replace(MANIFEST, _encode(manifest), 0o644)
+        for name in foreign:
+            _save(folder, name, digest)
         folder.replace(SETTINGS_FILE, settings, 0o644)
         folder.sync()
         folder.replace(names[0], content, 0o755)
         for name in names[1:]:
             folder.link(names[0], name)
         folder.sync()
-    return Installed(names, saved)
+    return Installed(names, foreign)
 
 
 def uninstall(bin_dir: str | os.PathLike[str]) -> Uninstalled:
@@ -166,25 +168,27 @@ def _encode(manifest: _Manifest) -> bytes:
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
-def _save_foreign(folder: PluginDirectory, name: str, manifest: _Manifest, digest: str) -> bool:
-    """Keep what isn't ours under ``name``, by a second link to it: the name itself never goes missing."""
-    backup = name + BACKUP_SUFFIX
+def _is_foreign(folder: PluginDirectory, name: str, manifest: _Manifest, digest: str) -> bool:
+    """Whether a file that isn't ours has the name. ``digest`` is of what is going to be installed."""
     present = folder.fingerprint(name)
     if present is None or (name in manifest.files and present in manifest.digests):
         return False
-    saved = folder.fingerprint(backup)
-    if saved is not None and saved != present and manifest.files.get(name) is None:
-        # The record is lost. Whose is the file under the name? Ours for certain, if it is what we install
-        # now.
-        if present != digest:
-            raise InstallationError(
-                f"{folder.path(backup)} exists, and {MANIFEST} doesn't know of it: "
-                f"if {name} there is multinet's, rename the backup to {name}, else remove the backup"
-            )
-    elif saved != present:
-        folder.link(name, backup)
-    manifest.files[name] = backup
+    saved = folder.fingerprint(name + BACKUP_SUFFIX)
+    if saved not in (None, present) and present != digest and manifest.files.get(name) is None:
+        # The record is lost: the file under the name may be ours, and the backup the only original.
+        raise InstallationError(
+            f"{folder.path(name + BACKUP_SUFFIX)} exists, and {MANIFEST} doesn't know of it: "
+            f"if {name} there is multinet's, rename the backup to {name}, else remove the backup"
+        )
     return True
+
+
+def _save(folder: PluginDirectory, name: str, digest: str) -> None:
+    """Keep a foreign file by a second link to it: the name itself never goes missing."""
+    backup = name + BACKUP_SUFFIX
+    present, saved = folder.fingerprint(name), folder.fingerprint(backup)
+    if saved is None or present not in (saved, digest):
+        folder.link(name, backup)
 
 
 def _take_out(folder: PluginDirectory, name: str, backup: str | None, digests: list[str]) -> str:
@@ -194,7 +198,7 @@ def _take_out(folder: PluginDirectory, name: str, backup: str | None, digests: l
     if present is not None and present not in digests:
         if backup is None or saved not in (None, present):
             return "left"
-        # an earlier call got as far as this, or the installation never came to replace it
+        # an earlier call got as far as this, or the installation didn't get as far as replacing it
         folder.remove(backup)
         return "restored"
     if backup is not None and saved is not None:

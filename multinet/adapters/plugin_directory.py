@@ -18,6 +18,7 @@ __all__ = ["InstallationError", "PluginDirectory", "read_source"]
 
 # of link(2), on a file system without hard links, or for a file with too many
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
+_TEMPORARY = ".multinet-tmp"
 
 
 class InstallationError(Exception):
@@ -40,7 +41,9 @@ class PluginDirectory:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                yield cls(folder, descriptor)
+                directory = cls(folder, descriptor)
+                directory._remove_temporaries()
+                yield directory
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -125,10 +128,13 @@ class PluginDirectory:
             self.replace(name, Path(source).read_bytes(), stat.S_IMODE(os.stat(source).st_mode))
 
     def _temporary(self, name: str) -> str:
-        path = self.path(f".{name}.multinet-tmp")
-        with suppress(FileNotFoundError):  # of an installation that crashed; the lock keeps others out
-            os.unlink(path)
-        return path
+        return self.path(f".{name}{_TEMPORARY}")
+
+    def _remove_temporaries(self) -> None:
+        """Those of an installation that crashed: while the directory is locked, nobody else has any."""
+        for name in os.listdir(self._path):
+            if name.startswith(".") and name.endswith(_TEMPORARY):
+                self.remove(name)
 
 
 def read_source(path: Path) -> bytes:

@@ -70,7 +70,7 @@ def compile_with(command: Sequence[str], output: Path) -> None:
         except OSError as error:
             raise BuildError(f"{command[0]}: {error.strerror}") from None
         if done.returncode != 0:
-            raise BuildError(f"{shlex.join(full)}: exit status {done.returncode}\n{done.stderr}")
+            raise BuildError(f"{shlex.join(command)}: exit status {done.returncode}\n{done.stderr}")
         temporary.replace(output)
 
 
