@@ -105,12 +105,17 @@ class KubernetesCluster:
                     raise _failure(error, what) from error
                 # Either the UID in the request isn't the pod's any more, or someone else wrote meanwhile.
                 try:
-                    require_same_pod(self._fetch(PODS, pod.namespace, pod.name, what, deadline), pod.uid)
+                    live = self._fetch(PODS, pod.namespace, pod.name, what, deadline)
                 except ClusterUnavailable:  # no time left: then the conflict is what there is to tell
                     raise _failure(error, what) from error
-                if error.status == 422 or time.monotonic() >= deadline:
+                require_same_pod(live, pod.uid)
+                if error.status == 422 and live.uid == pod.uid:  # no question of UIDs: repeating is no use
                     raise _failure(error, what) from error
-            time.sleep(backoff.next())
+                pod = live  # of a static pod the caller may know only the UID that the API doesn't
+                wait = backoff.next()
+                if time.monotonic() + wait >= deadline:
+                    raise _failure(error, what) from error
+            time.sleep(wait)
 
     def close(self) -> None:
         """See Cluster.close; may be repeated."""

@@ -144,7 +144,8 @@ def _signature(path: str) -> _Signature:
 
 
 def _trusted(signature: _Signature) -> _Signature | None:
-    return signature if signature[0] < time.time_ns() - _SETTLED_NS else None
+    now = time.time_ns()
+    return None if now - _SETTLED_NS <= signature[0] <= now else signature
 
 
 def _documents(path: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import http.client
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
-__all__ = ["Call", "Refused", "Transport", "Unreachable", "refusal"]
+__all__ = ["Call", "Refused", "Unreachable", "refusal", "transport_faults"]
 
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -56,27 +57,20 @@ class _Status(msgspec.Struct, frozen=True):
     details: _StatusDetails | None = None
 
 
-class Transport:
+@contextmanager
+def transport_faults(call: Call) -> Iterator[None]:
     """Context in which whatever goes wrong below HTTP becomes Unreachable."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            return
+    try:
+        yield
+    except Exception as error:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
         # ApiException: how the package reports TLS faults. ValueError: a read of a TLS socket that was shut.
-        if isinstance(error, (HTTPError, ApiException, OSError, http.client.HTTPException, ValueError)):
-            text = " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
-            raise Unreachable(f"{self._call}: {text}") from error
+        if not isinstance(error, (HTTPError, ApiException, OSError, http.client.HTTPException, ValueError)):
+            raise
+        text = " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
+        raise Unreachable(f"{call}: {text}") from error
 
 
 def refusal(call: Call, response: Any, data: bytes) -> Refused:

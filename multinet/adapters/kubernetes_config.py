@@ -57,7 +57,8 @@ class Connection:
 
         self._files = files
         self._seen = _signatures(files)
-        self._settled = all(mark is None or mark[0] < began - _SETTLED_NS for mark in self._seen)
+        now = time.time_ns()
+        self._settled = not any(mark and began - _SETTLED_NS <= mark[0] <= now for mark in self._seen)
         self._configuration = configuration
         self.host: str = configuration.host
         self.rest = RESTClientObject(configuration)

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from multinet import __version__
 from multinet.adapters.kubernetes_backoff import Backoff
-from multinet.adapters.kubernetes_call import Call, Refused, Transport, Unreachable, refusal
+from multinet.adapters.kubernetes_call import Call, Refused, Unreachable, refusal, transport_faults
 from multinet.adapters.kubernetes_config import BadCredentials, Connection, KubernetesConfig, connect
 from multinet.ports import ClusterUnavailable
 
@@ -110,7 +110,7 @@ class Session:
         query = f"?{urlencode(call.query)}" if call.query else ""
         with self._lock:
             self.requests[call.verb, call.resource] += 1
-        with Transport(call):
+        with transport_faults(call):
             rest: Any = connection.rest
             response = rest.request(
                 _METHODS[call.verb],
@@ -158,7 +158,7 @@ class Stream:
         """Ends when the apiserver ends the watch. Raises Unreachable when the connection breaks."""
         rest = b""
         while True:
-            with Transport(self._call):
+            with transport_faults(self._call):
                 piece = self._response.read1(_PIECE)
             if not piece:
                 return
@@ -187,7 +187,7 @@ def _connected(config: KubernetesConfig) -> Connection:
 def _body(call: Call, response: Any, deadline: float) -> bytes:
     pieces = []
     try:
-        with Transport(call):
+        with transport_faults(call):
             while piece := response.read1(_PIECE):
                 pieces.append(piece)
                 if time.monotonic() > deadline:  # every read was in time, but there are too many of them

@@ -171,6 +171,17 @@ def test_an_unchanged_directory_is_not_parsed_again(tmp_path: Path, monkeypatch:
     assert parsed[3:] == ["1.yaml"]
 
 
+def test_files_from_the_future_are_trusted_as_well(tmp_path: Path) -> None:
+    path = write(tmp_path, "web.yaml", POD.format(name="web", color="red"))
+    ahead = time.time_ns() + 3_600_000_000_000
+    os.utime(path, ns=(ahead, ahead))
+    cluster = DirectoryCluster(tmp_path)
+    first = cluster.pod("default", "web")
+    assert cluster.pod("default", "web") is first
+    path.write_text(POD.format(name="web", color="tan"))
+    assert cluster.pod("default", "web").annotations == {"color": "tan"}
+
+
 def test_changes_within_one_tick_of_the_clock_are_seen(tmp_path: Path) -> None:
     """Same size, same inode, and very likely the same time stamp."""
     cluster = DirectoryCluster(tmp_path)

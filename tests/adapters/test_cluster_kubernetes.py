@@ -282,7 +282,7 @@ def test_conflicts_without_end_are_given_up_in_time(server: APIServer, start: St
     cluster = start()
     server.faults.append(Fault("patch", status=409, times=10_000))
     began = time.monotonic()
-    with pytest.raises(ClusterUnavailable, match="409"):
+    with pytest.raises(ClusterUnavailable, match=r"409|timed out"):
         cluster.publish_status(cluster.pod("default", "web"), "[]", timeout=0.5)
     assert time.monotonic() - began < 1.5
     assert len(asked(server, "patch", "pods/status")) < 30
@@ -339,6 +339,18 @@ def test_a_static_pods_status_goes_to_its_mirror_pod(server: APIServer, start: S
     cluster = start()
     cluster.publish_status(cluster.pod("default", "web", "of-the-runtime"), "[]")
     assert server.get(PODS, "default", "web")["metadata"]["annotations"][NETWORK_STATUS] == "[]"
+
+
+@pytest.mark.parametrize("status", [409, 422])
+def test_a_static_pod_known_by_the_runtimes_uid_alone(server: APIServer, start: Start, status: int) -> None:
+    """As when the runtime itself passed the annotations, so that the API was never asked for the pod."""
+    source = {"kubernetes.io/config.source": "file"}
+    server.put(PODS, pod("web", "mirror", **source))
+    server.uid_conflict_status = status
+    known = Pod(namespace="default", name="web", uid="of-the-runtime", annotations=source, static=True)
+    start().publish_status(known, "[]")
+    assert server.get(PODS, "default", "web")["metadata"]["annotations"][NETWORK_STATUS] == "[]"
+    assert len(asked(server, "patch", "pods/status")) == 2
 
 
 # following
