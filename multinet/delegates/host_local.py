@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from functools import lru_cache
 
 from multinet.cni.errors import CNIError, Code, InvalidConfig
-from multinet.cni.result import IPConfig, Result
+from multinet.cni.result import DNS, IPConfig, Result
 from multinet.core.desired import Difference, Owner
 from multinet.delegates.host_local_conf import Plan, folder_of, load
 from multinet.ports import IpamRequest
@@ -40,13 +41,12 @@ class HostLocal:
         """
         plan = _with_ranges(load(request))
         # Before anything is reserved: the file may be missing.
-        dns = read_resolv_conf(plan.resolv_conf) if plan.resolv_conf else None
+        dns = read_resolv_conf(plan.resolv_conf) if plan.resolv_conf else DNS()
         files = self._files(folder_of(request))
         files.make_folder()
         with files.locked(request.deadline) as locked:
             ips = _Allocation(locked, plan, request.owner).run()
-        result = Result(ips=ips, routes=plan.routes)
-        return result if dns is None else Result(ips=ips, routes=plan.routes, dns=dns)
+        return Result(ips=ips, routes=plan.routes, dns=dns)
 
     def release(self, request: IpamRequest) -> None:
         """Remove all files of the owner, whatever the configuration says of ranges."""
@@ -66,10 +66,8 @@ class HostLocal:
                 held = _held(locked, request.owner)
         owner = request.owner
         if not held:
-            subject = "host-local: Failed to find address added by container"
-            return [
-                Difference(f"{subject} {owner.container_id}", files.folder, f"a file for {owner.ifname}", "")
-            ]
+            subject = f"host-local: Failed to find address added by container {owner.container_id}"
+            return [Difference(subject, "address file", f"one for {owner.ifname} in {files.folder}", "")]
         given = [parse_ip(ip.address.partition("/")[0]) for ip in previous.ips] if previous else []
         ours = [ip for ip in given if any(item.range_of(ip) for item in plan.sets)]
         who = f"{owner.container_id} {owner.ifname}"
@@ -124,7 +122,8 @@ class _Allocation:
                 left = " ".join(map(str, self._wanted))
                 raise CNIError(Code.IPAM, f"failed to allocate all requested IPs: {left}")
         except BaseException:
-            self._files.free(self._reserved)
+            with suppress(CNIError):  # the first failure is the one to tell; DEL tries again
+                self._files.free(self._reserved)
             raise
         return ips
 
