@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import socket
@@ -139,8 +140,7 @@ class NetworkStack:
         with self.netns.entered():
             for key, value, tolerant in settings:
                 try:
-                    if _read(key) != value:
-                        _write(key, value)
+                    _write(key, value)
                 except OSError as error:
                     if not tolerant:
                         raise OSError(error.errno, error.strerror, key) from None
@@ -178,9 +178,17 @@ def _read(key: str) -> str | None:
 
 
 def _write(key: str, value: str) -> None:
-    fd = os.open("/proc/sys/" + key, os.O_WRONLY | os.O_CLOEXEC)
+    """Write a value unless it is there already; a read-only file that holds it is fine."""
+    path = "/proc/sys/" + key
     try:
-        os.write(fd, value.encode())
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and _read(key) == value:
+            return
+        raise
+    try:
+        if os.read(fd, 256).decode().strip() != value:
+            os.pwrite(fd, value.encode(), 0)
     finally:
         os.close(fd)
 

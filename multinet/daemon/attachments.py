@@ -15,8 +15,10 @@ from multinet.cni.chain import Executor
 from multinet.cni.conf import NetworkList
 from multinet.cni.errors import CNIError
 from multinet.cni.invocation import Invocation
+from multinet.cni.versions import at_least
 from multinet.core.record import AttachmentRecord
 from multinet.daemon.call import Call
+from multinet.engine.facts import Facts
 from multinet.engine.remove import drop_sandbox_links
 from multinet.engine.scene import Scene
 from multinet.ports import Firewall
@@ -25,6 +27,8 @@ from multinet.sdk.node import Node
 
 CLEAN_UP_LIMIT = 30.0
 """Seconds that removing one attachment may take, whatever became of the caller's own deadline."""
+
+_CHECK_SINCE = "0.4.0"
 
 
 class Attachments:
@@ -64,10 +68,18 @@ class Attachments:
         )
 
     def check(self, record: AttachmentRecord, call: Call) -> None:
-        """Compare it with what ADD made. Raises CNIError."""
+        """Compare it with what ADD made. Raises CNIError.
+
+        CHECK came with version 0.4.0; plugins in process know it whatever version the configuration is in.
+        """
+        network = network_of(record)
+        if not at_least(network.cni_version, _CHECK_SINCE):
+            if not all(runs_in_process(plugin) for plugin in network.plugins):
+                return
+            network = msgspec.structs.replace(network, cni_version=_CHECK_SINCE)
         executor = DelegateExecutor(self.node(call), record.applied)
         chain.check(
-            network_of(record),
+            network,
             _invocation(record, "CHECK"),
             executor,
             record.result,
@@ -131,7 +143,9 @@ class Attachments:
         if netns is None or netns == self.kernel.host_netns:
             return
         with self.kernel.open(netns) as stack:
-            drop_sandbox_links(Scene(record.owner, self.kernel.host, stack, self._firewall))
+            host = self.kernel.host
+            facts = Facts(host, stack, self._masquerade_backend)
+            drop_sandbox_links(Scene(record.owner, host, stack, self._firewall, facts))
 
     def _node(self, netns: Netns | None, cancelled: Callable[[], bool] = lambda: False) -> Node:
         return Node(self.kernel, self._firewall, self._external, self._masquerade_backend, netns, cancelled)

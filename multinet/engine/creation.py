@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 from multinet.adapters import kernel_messages as messages
-from multinet.adapters.kernel import LinkInfo, NetworkStack
+from multinet.adapters.kernel import LinkInfo
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import AnyItem, Bridge, Macvlan, Place, Veth, select
 from multinet.engine.scene import Scene
@@ -48,7 +48,7 @@ def create_links(
     since the decision.
     """
     indexes = Indexes(scene)
-    bridges = {bridge.name: _existing(bridge, scene.host) for bridge in select(items, Bridge)}
+    bridges = {bridge.name: _existing(bridge, scene) for bridge in select(items, Bridge)}
     links = [item for item in items if isinstance(item, Veth | Macvlan)]
     taken = _sandbox_links(links, scene)
     for attempt in range(_TRIES):
@@ -67,8 +67,8 @@ def create_links(
     raise AssertionError("unreachable")
 
 
-def _existing(bridge: Bridge, host: NetworkStack) -> LinkInfo | None:
-    found = host.link(bridge.name)
+def _existing(bridge: Bridge, scene: Scene) -> LinkInfo | None:
+    found = scene.facts.link(bridge.name)
     if found is None:
         return None
     if found.kind != "bridge":
@@ -85,7 +85,7 @@ def _sandbox_links(links: Sequence[Veth | Macvlan], scene: Scene) -> dict[str, L
     """The links that the sandbox has already. Raises CNIError when a wanted name is among them."""
     if not links:
         return {}
-    present = {link.name: link for link in scene.stack("sandbox").links()}
+    present = scene.facts.links("sandbox")
     for link in links:
         if link.name not in present:
             continue

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from multinet.adapters.kernel import NetworkStack
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Owner, Place
+from multinet.engine.facts import Facts
 from multinet.ports import Firewall
 
 
@@ -24,6 +25,8 @@ class Scene:
     host: NetworkStack
     sandbox: NetworkStack | None
     firewall: Firewall
+    facts: Facts
+    """What the decision at hand is based on; replaced when it has to be taken again."""
     deadline: float | None = None
     """Monotonic seconds; past it every step gives up."""
     cancelled: Callable[[], bool] = _never

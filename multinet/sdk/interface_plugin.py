@@ -71,7 +71,7 @@ class InterfacePlugin(Generic[C]):
             ipam: Result | None = None
             if source is not None:
                 # What can be known to fail is found before an address is taken.
-                without = self._decide(conf, pod, node, scene)
+                without = self.desired(conf, pod, scene.facts)
                 if source.needs_link:
                     done = self._applied(without.items, scene, undo)
                 ipam = self._allocate(source, undo)
@@ -90,7 +90,7 @@ class InterfacePlugin(Generic[C]):
             found += _interface_differences(pod, previous)
             if items is None:
                 made = _with_ipam(pod, _own_part(previous, pod) if source is not None else None)
-                items = self.desired(conf, _after(made, previous), node.facts(scene)).items
+                items = self.desired(conf, _after(made, previous), scene.facts).items
             found += compare(items, scene)
         if found:
             raise check_failure(found)
@@ -134,7 +134,7 @@ class InterfacePlugin(Generic[C]):
         conf = convert(call.conf, self.conf)
         try:
             with node.scene(call, owner_of(call)) as scene:
-                self.desired(conf, self._pod(call, conf), node.facts(scene))
+                self.desired(conf, self._pod(call, conf), scene.facts)
         except CNIError as error:
             raise CNIError(Code.NOT_AVAILABLE, error.msg, error.details) from None
         source = ipam_source(call, conf, node)
@@ -152,9 +152,6 @@ class InterfacePlugin(Generic[C]):
             requested_mac=_requested_mac(conf, args.get("MAC", "")),
             previous=previous,
         )
-
-    def _decide(self, conf: C, pod: Sandbox, node: Node, scene: Scene) -> Desired:
-        return self.desired(conf, pod, node.facts(scene))
 
     def _allocate(self, source: IpamSource, undo: Undo) -> Result:
         undo.push("addresses", source.release)
@@ -182,7 +179,7 @@ class InterfacePlugin(Generic[C]):
         done: tuple[AnyItem, ...],
     ) -> Outcome:
         for decision in range(_DECISIONS):
-            desired = self._decide(conf, pod, node, scene)
+            desired = self.desired(conf, pod, scene.facts)
             result = desired.result.as_version(conf.cni_version)  # fails before the kernel is touched
             try:
                 with Undo() as attempt:
@@ -192,12 +189,13 @@ class InterfacePlugin(Generic[C]):
             except FactsChanged as changed:
                 if decision == _DECISIONS - 1:
                     raise CNIError(Code.TRY_AGAIN, f"{changed} keeps changing on the host") from None
+                node.look_again(scene)
         raise AssertionError("unreachable")
 
 
 def _require_free(pod: Sandbox, scene: Scene) -> None:
     """Raises CNIError before an address is taken for an interface name that is occupied."""
-    if scene.stack("sandbox").link(pod.ifname) is not None:
+    if pod.ifname in scene.facts.links("sandbox"):
         raise CNIError(
             Code.KERNEL,
             f'interface name {pod.ifname} already exists: container veth name ("{pod.ifname}") '

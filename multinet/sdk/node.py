@@ -45,7 +45,9 @@ class Node:
                     raise
         stack = self._sandbox(netns, call)
         try:
-            yield Scene(owner, self.kernel.host, stack, self.firewall, call.deadline, self.cancelled)
+            host = self.kernel.host
+            facts = Facts(host, stack, self.masquerade_backend)
+            yield Scene(owner, host, stack, self.firewall, facts, call.deadline, self.cancelled)
         finally:
             if stack is not None:
                 stack.close()
@@ -63,6 +65,6 @@ class Node:
             )
         return self.kernel.open(netns)
 
-    def facts(self, scene: Scene) -> Facts:
-        """Fresh facts for one decision."""
-        return Facts(scene.host, scene.sandbox, self.masquerade_backend)
+    def look_again(self, scene: Scene) -> None:
+        """Fresh facts, to decide once more."""
+        scene.facts = Facts(scene.host, scene.sandbox, self.masquerade_backend)

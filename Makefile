@@ -1,0 +1,61 @@
+# multinet: `make demo` shows the main job, `make test` runs every test; each does its own set-up.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SHIM := build/multinet-shim
+SOURCES := multinet tests
+TESTS ?= tests
+WORKERS ?= auto
+
+.PHONY: help setup packages shim demo test check format bench lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: packages $(VENV)/.complete $(SHIM) ## Debian packages, virtual environment with locked dependencies, the compiled shim
+
+packages:
+	@tools/debian-packages
+
+$(VENV)/.complete: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(SHIM): $(VENV)/.complete multinet/shim/shim.c multinet/shim/build.py multinet/wire/message.py
+	@mkdir -p $(@D)
+	$(BIN)/python -m multinet.shim.build $@
+
+shim: $(SHIM)
+
+demo: setup ## Three pods get their interfaces, through the installed shim, in throw-away namespaces
+	$(BIN)/multinet demo
+
+check: setup ## Style, types, layers
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: check ## Everything: checks, then all tests on the real kernel (needs root)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -rs $(TESTS)
+
+format: setup ## Put the sources into shape
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+bench: setup ## Latency, throughput and memory against `ip -batch` and the Go plugins (takes minutes)
+	@mkdir -p build
+	$(BIN)/multinet bench --json build/bench.json
+
+lock: ## Resolve the dependencies anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-annotate \
+	    --no-header --output-file requirements.lock pyproject.toml tools/build.in
+
+clean: ## Remove what was built and installed here
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
