@@ -121,7 +121,7 @@ def standalone_script(plugin_type: str) -> bytes:
     Raises ValueError: no script can name the interpreter, or ``plugin_type`` can't be a plugin's name.
     """
     _require_plugin_name(plugin_type)
-    return python_script(f"from multinet.cli.plugin import main\n\nsys.exit(main({plugin_type!r}))\n", "-I")
+    return python_script(f"from multinet.cli.plugin import main\n\nmain({plugin_type!r})\n", "-I")
 
 
 def write_standalone(path: str | os.PathLike[str], plugin_type: str) -> None:

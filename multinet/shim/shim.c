@@ -637,7 +637,10 @@ static int open_spool(void)
     return make_directory(path, 0700) ? open(settings.spool, flags) : -1;
 }
 
-/* Keep the request on disk for a later daemon; false with errno if that failed, and then nothing is left. */
+/*
+ * Keep the request on disk for a later daemon; false with errno if that failed. Then nothing is left, unless the
+ * last step failed, the directory's sync; a DEL carried out once more does no harm.
+ */
 static bool spool(const struct buffer *frame)
 {
     int folder = open_spool(), fd, error;

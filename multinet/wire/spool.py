@@ -19,7 +19,8 @@ def entry_name(now_ns: int, pid: int) -> str:
 def write_entry(directory: str, frame: bytes) -> str:
     """Keep a request frame so that a crash or a power cut right afterwards doesn't lose it; return its path.
 
-    Makes the directory (0700, missing parents 0755). Raises OSError; then nothing is left.
+    Makes the directory (0700, missing parents 0755). Raises OSError; then nothing is left, unless the last step
+    failed, the directory's sync (a DEL carried out once more does no harm).
     """
     folder = _open_directory(directory)
     try:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ast
 import errno
 import json
 import os
@@ -159,7 +158,7 @@ def test_an_upgrade_of_theirs_between_two_of_ours_becomes_the_backup(bin_dir: Pa
     assert not (bin_dir / f"bridge{BACKUP_SUFFIX}").exists()
 
 
-@pytest.mark.parametrize("steps", range(1, 60))
+@pytest.mark.parametrize("steps", range(1, 17))  # an installation has 14, and its removal 5
 def test_a_crash_at_any_step_can_be_gone_on_from(bin_dir: Path, steps: int) -> None:
     """The call is killed at its n-th system call that changes something; both ways on lead where they should."""
     before = snapshot(bin_dir)
@@ -317,9 +316,9 @@ def test_a_standalone_plugin_is_a_script_of_this_interpreter(tmp_path: Path) -> 
     path = tmp_path / "bin" / "host-local"
     write_standalone(path, "host-local")
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
-    first, rest = path.read_text().split("\n", 1)
-    assert first == f"#!{sys.executable} -I"
-    calls = [ast.unparse(node) for node in ast.parse(rest).body if isinstance(node, ast.Expr)]
-    assert calls[-1] == "sys.exit(main('host-local'))"
+    assert path.read_text().split("\n")[0] == f"#!{sys.executable} -I"
+    env = {"CNI_COMMAND": "VERSION", "PYTHONPATH": "/nonexistent"}
+    done = subprocess.run([path], env=env, cwd="/", input=b"", capture_output=True, check=True)
+    assert json.loads(done.stdout)["supportedVersions"][-1] == "1.1.0"
     write_standalone(path, "host-local")
     assert os.listdir(path.parent) == ["host-local"]

@@ -14,8 +14,7 @@ import pytest
 
 from multinet.shim.build import BuildError, build, compile_with
 from multinet.shim.twin import write_twin
-from multinet.wire.frame import Request, Response
-from multinet.wire.server import receive, respond
+from multinet.wire.frame import Decoder, Request, Response, encode_response
 
 SANITIZED = ["cc", "-std=c11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
@@ -89,6 +88,20 @@ def shim(executable: Path) -> Iterator[Shim]:
 Behaviour = Callable[[socket.socket], object]
 
 
+def receive(connection: socket.socket) -> tuple[Request, int | None]:
+    """A request, and the one descriptor that may come with it."""
+    decoder, descriptors = Decoder(), []
+    connection.settimeout(20)
+    while True:
+        data, received, _, _ = socket.recv_fds(connection, 1 << 16, 4)
+        descriptors += received
+        assert data, "the caller hung up before the request's end"
+        request = decoder.feed(data)
+        if request is not None:
+            assert len(descriptors) <= 1
+            return request, descriptors[0] if descriptors else None
+
+
 class Daemon:
     """Serves the shim's socket; what it received is in ``requests`` and ``descriptors`` (device and inode)."""
 
@@ -108,13 +121,13 @@ class Daemon:
 
         def behave(connection: socket.socket) -> None:
             self.take(connection)
-            respond(connection, response)
+            connection.sendall(encode_response(response))
 
         return behave
 
     def take(self, connection: socket.socket) -> Request:
         """Receive a request and record it."""
-        request, descriptor = receive(connection, 20)
+        request, descriptor = receive(connection)
         identity = None
         if descriptor is not None:
             status = os.fstat(descriptor)
