@@ -12,7 +12,7 @@ from multinet.adapters.firewall_tables import TABLE
 from multinet.adapters.iptables import Iptables
 from multinet.adapters.netns import Netns
 from multinet.adapters.nftables import Nftables
-from multinet.adapters.nftables_read import NftablesReader, NoNftables
+from multinet.adapters.nftables_netlink import NftablesSocket, NoNftables
 from multinet.adapters.reference_rules import ReferenceRules
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Difference, MacGuard, Masquerade, Owner
@@ -48,15 +48,15 @@ class HostFirewall:
         self._netns = netns
         self._lock = threading.Lock()
         self._nft = Nftables(netns)
-        self._reader: NftablesReader | None = None
+        self._socket: NftablesSocket | None = None
 
     def close(self) -> None:
         """Give up sockets and the library's context; safe to repeat."""
         with self._lock:
             self._nft.close()
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
 
     def apply(self, items: Sequence[Masquerade | MacGuard]) -> None:
         """Make the rules, in one transaction a backend; what is there already stays.
@@ -140,10 +140,10 @@ class HostFirewall:
     def _reference(self) -> ReferenceRules:
         return ReferenceRules(self._nft, self._opened())
 
-    def _opened(self) -> NftablesReader:
-        if self._reader is None:
-            self._reader = NftablesReader(self._netns)
-        return self._reader
+    def _opened(self) -> NftablesSocket:
+        if self._socket is None:
+            self._socket = NftablesSocket(self._netns)
+        return self._socket
 
 
 def _by_backend(

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from multinet.adapters.firewall_frames import Frame, frame_of
 from multinet.adapters.firewall_tables import (
     TABLE,
+    Change,
     Entry,
     Family,
-    Frame,
     Holding,
     claim_of,
     comment,
     entry_from,
-    frame_of,
     holding_of,
     is_claims,
     network_prefix,
 )
 from multinet.adapters.nftables import Command, Conflict, Nftables
-from multinet.adapters.nftables_read import NftablesReader
+from multinet.adapters.nftables_netlink import NftablesSocket
 from multinet.core.desired import Difference, MacGuard, Masquerade, Owner
 
 __all__ = ["NftablesRules"]
@@ -31,21 +31,21 @@ _FAMILIES: tuple[Family, ...] = ("inet", "bridge")
 class NftablesRules:
     """The tables of `firewall_tables` in one namespace. Not for use by two threads at once."""
 
-    def __init__(self, nft: Nftables, reader: NftablesReader) -> None:
+    def __init__(self, nft: Nftables, socket: NftablesSocket) -> None:
         self._nft = nft
-        self._reader = reader
+        self._socket = socket
 
     def apply(self, items: Sequence[Masquerade | MacGuard]) -> None:
-        """Make the elements, and whatever of tables, sets and rules is missing, in one transaction."""
+        """Make what is missing of elements, and of the tables, sets and rules they need, in one transaction."""
         holdings = list(dict.fromkeys(map(holding_of, items)))
-        self._transact(lambda: [*self._missing_frames(holdings), *self._missing_elements(holdings)])
+        self._transact(lambda: self._missing_elements(holdings), lambda: self._missing_frames(holdings))
 
     def remove(self, items: Sequence[Masquerade | MacGuard]) -> None:
         """Remove the items' elements where they are their owners'; tables, sets and rules stay."""
-        wanted = [(entry, h.comment) for h in dict.fromkeys(map(holding_of, items)) for entry in h.entries]
-        self._transact(
-            lambda: self._removal([(e, text) for e, text in wanted if self._comment_of(e) == text])
-        )
+        holdings = list(dict.fromkeys(map(holding_of, items)))
+        wanted = [(entry, holding.comment) for holding in holdings for entry in holding.entries]
+        claims = [holding.claim for holding in holdings]
+        self._transact(lambda: self._removal([w for w in wanted if self._comment_of(w[0]) == w[1]], claims))
 
     def sweep(self, owner: Owner) -> None:
         """Remove every element with the owner's comment."""
@@ -81,14 +81,17 @@ class NftablesRules:
                 differences.append(_difference(holding.claim, holding.comment, None))
         return [difference for difference in differences if difference.want != difference.have]
 
-    def _transact(self, decide: Callable[[], list[Command]]) -> None:
+    def _transact(
+        self, decide: Callable[[], list[Change]], decide_frames: Callable[[], list[Command]] = list
+    ) -> None:
         """Send what is decided from what is there now; decided anew when someone else was faster."""
         for attempt in range(_TRIES):
-            commands = decide()
-            if not commands:
-                return
+            frames, changes = decide_frames(), decide()
             try:
-                self._nft.run(commands)
+                if frames:
+                    self._nft.run([*frames, *(change.command() for change in changes)])
+                elif changes:
+                    self._socket.change([change.element() for change in changes])
                 return
             except Conflict:
                 if attempt == _TRIES - 1:
@@ -99,15 +102,15 @@ class NftablesRules:
         for name, claims in {holding.frame: holding.claim.set for holding in holdings}.items():
             frame = frame_of(name)
             # The claims' set is in no rule, so it can be gone alone: then the frame is made again as well.
-            whole = self._rules_of(frame) == [frame.comment] and claims in self._reader.sets(
+            whole = self._rules_of(frame) == [frame.comment] and claims in self._socket.sets(
                 frame.family, TABLE
             )
             if not whole:
                 commands += frame.commands
         return commands
 
-    def _missing_elements(self, holdings: Iterable[Holding]) -> list[Command]:
-        commands: list[Command] = []
+    def _missing_elements(self, holdings: Iterable[Holding]) -> list[Change]:
+        changes: list[Change] = []
         for holding in holdings:
             present = [(e, text) for e in holding.entries if (text := self._comment_of(e)) is not None]
             surplus = self._surplus([holding]).get(holding, []) if present else []
@@ -115,12 +118,10 @@ class NftablesRules:
             claimed = self._present(holding.claim)
             if owned and claimed and not surplus:
                 continue
-            commands += self._removal([*present, *surplus])
-            if claimed and not any(text == holding.comment for _, text in [*present, *surplus]):
-                commands.append(holding.claim.command("delete"))
-            commands += [entry.command("create", holding.comment) for entry in holding.entries]
-            commands.append(holding.claim.command("create"))
-        return commands
+            changes += self._removal([*present, *surplus], [holding.claim])
+            changes += [entry.create(holding.comment) for entry in holding.entries]
+            changes.append(holding.claim.create())
+        return changes
 
     def _surplus(self, holdings: Iterable[Holding]) -> dict[Holding, list[tuple[Entry, str]]]:
         """Other MACs that are allowed on guarded links, whoever allowed them: a link has one."""
@@ -128,20 +129,19 @@ class NftablesRules:
         found: dict[Holding, list[tuple[Entry, str]]] = {}
         if guards:
             wanted = next(iter(guards.values())).entries[-1]
-            for element in self._reader.elements(wanted.family, TABLE, wanted.set):
+            for element in self._socket.elements(wanted.family, TABLE, wanted.set):
                 entry = entry_from(wanted.family, wanted.set, element.key)
                 guard = guards.get(entry.raw[0])
                 if guard is not None and entry != guard.entries[-1]:
                     found.setdefault(guard, []).append((entry, element.comment))
         return found
 
-    def _removal(self, elements: Iterable[tuple[Entry, str]]) -> list[Command]:
-        """Deletes elements and, first, the claims of those they belong to."""
-        elements = list(elements)
-        claims = dict.fromkeys(claim_of(entry, text) for entry, text in elements)
+    def _removal(self, elements: Sequence[tuple[Entry, str]], claims: Iterable[Entry] = ()) -> list[Change]:
+        """Deletes elements and the claims of those they belong to; further ``claims`` that may be left as well."""
+        all_claims = dict.fromkeys([*claims, *(claim_of(entry, text) for entry, text in elements)])
         return [
-            *(claim.command("delete") for claim in claims if self._present(claim)),
-            *(entry.command("delete") for entry, _ in elements),
+            *(claim.delete() for claim in all_claims if self._present(claim)),
+            *(entry.delete() for entry, _ in elements),
         ]
 
     def _found(self, mark: str, wanted: Callable[[str], bool]) -> list[tuple[Entry, str]]:
@@ -149,18 +149,18 @@ class NftablesRules:
         return [
             (entry_from(family, name, element.key), element.comment)
             for family in _FAMILIES
-            for name in self._reader.sets(family, TABLE)
+            for name in self._socket.sets(family, TABLE)
             if not is_claims(name)
-            for element in self._reader.elements(family, TABLE, name, mark)
+            for element in self._socket.elements(family, TABLE, name, mark)
             if wanted(element.comment)
         ]
 
     def _rules_of(self, frame: Frame) -> list[str]:
-        return [rule.comment for rule in self._reader.rules(frame.family, TABLE, frame.chain)]
+        return [rule.comment for rule in self._socket.rules(frame.family, TABLE, frame.chain)]
 
     def _comment_of(self, entry: Entry) -> str | None:
         """Whose the element is; None if it isn't there."""
-        found = self._reader.element(entry.family, TABLE, entry.set, entry.key)
+        found = self._socket.element(entry.family, TABLE, entry.set, entry.key)
         return None if found is None else found.comment
 
     def _present(self, entry: Entry) -> bool:

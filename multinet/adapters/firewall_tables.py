@@ -30,25 +30,24 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from functools import cache
 from typing import Any, Literal
 
 import msgspec
 
 from multinet.adapters.nftables import Command
+from multinet.adapters.nftables_netlink import ElementChange
 from multinet.core.desired import MacGuard, Masquerade, Owner
 
 __all__ = [
     "COMMENT_LIMIT",
     "TABLE",
+    "Change",
     "Entry",
     "Family",
-    "Frame",
     "Holding",
     "claim_of",
     "comment",
     "entry_from",
-    "frame_of",
     "holding_of",
     "is_claims",
     "network_prefix",
@@ -60,7 +59,6 @@ TABLE = "multinet"
 COMMENT_LIMIT = 128
 """Bytes in a comment: what nft accepts as text, so that a saved ruleset can be loaded again."""
 
-_LAYOUT = "multinet layout 1"
 _NETWORK_LIMIT, _CONTAINER_LIMIT, _DIGEST = 38, 64, 12
 _CLAIM_DIGITS = 15  # an interface name is the longest plain text that a set can be keyed by
 
@@ -78,12 +76,36 @@ class Entry(msgspec.Struct, frozen=True):
         """The whole key as the kernel compares it."""
         return b"".join(self.raw)
 
-    def command(self, verb: Literal["create", "delete"], comment: str = "") -> Command:
-        """The command that makes it (``create`` fails if it is there) or removes it."""
-        value: Any = self.parts[0] if len(self.parts) == 1 else {"concat": list(self.parts)}
-        if comment:
-            value = {"elem": {"val": value, "comment": comment}}
-        return {verb: {"element": {"family": self.family, "table": TABLE, "name": self.set, "elem": [value]}}}
+    def create(self, comment: str = "") -> Change:
+        """Making it; fails if it is there."""
+        return Change("create", self, comment)
+
+    def delete(self) -> Change:
+        """Removing it; fails if it isn't there."""
+        return Change("delete", self)
+
+
+class Change(msgspec.Struct, frozen=True):
+    """An element to be made or removed, for either of the two ways to nftables."""
+
+    verb: Literal["create", "delete"]
+    entry: Entry
+    comment: str = ""
+
+    def command(self) -> Command:
+        """For libnftables."""
+        parts = list(self.entry.parts)
+        value: Any = parts[0] if len(parts) == 1 else {"concat": parts}
+        if self.comment:
+            value = {"elem": {"val": value, "comment": self.comment}}
+        place = {"family": self.entry.family, "table": TABLE, "name": self.entry.set}
+        return {self.verb: {"element": {**place, "elem": [value]}}}
+
+    def element(self) -> ElementChange:
+        """For netlink."""
+        return ElementChange(
+            self.verb, self.entry.family, TABLE, self.entry.set, self.entry.key, self.comment
+        )
 
 
 class Holding(msgspec.Struct, frozen=True):
@@ -97,16 +119,6 @@ class Holding(msgspec.Struct, frozen=True):
     def claim(self) -> Entry:
         """The claim of the owner to the subject."""
         return claim_of(self.entries[0], self.comment)
-
-
-class Frame(msgspec.Struct, frozen=True):
-    """The fixed part that elements of one kind need: sets, a base chain, its rule known by its comment."""
-
-    family: Family
-    chain: str
-    comment: str
-    commands: tuple[Command, ...]
-    """Makes all of it; repeating it, from several processes too, changes nothing."""
 
 
 def comment(owner: Owner) -> str:
@@ -156,77 +168,6 @@ def entry_from(family: Family, name: str, key: bytes) -> Entry:
     else:
         raise ValueError(f"set {family} {TABLE} {name} is not of a known layout")
     return _entry(family, name, *parts)
-
-
-@cache
-def frame_of(name: str) -> Frame:
-    """The frame of a holding."""
-    if name == "guard":
-        return _guard_frame()
-    version, length = (int(part) for part in name.split("-"))
-    return _masquerade_frame(version, length)
-
-
-def _masquerade_frame(version: int, length: int) -> Frame:
-    protocol, address, everyone, multicast = {
-        4: ("ip", "ipv4_addr", "0.0.0.0", {"addr": "224.0.0.0", "len": 4}),
-        6: ("ip6", "ipv6_addr", "::", {"addr": "ff00::", "len": 8}),
-    }[version]
-    mask = str(ipaddress.ip_network(f"{everyone}/{length}").netmask)
-    source, destination = ({"payload": {"protocol": protocol, "field": f}} for f in ("saddr", "daddr"))
-    members = f"masquerade{version}-{length}"
-    rule = [
-        _match("!=", destination, {"prefix": multicast}),
-        _match("==", {"concat": [source, {"&": [source, mask]}]}, f"@{members}"),
-        _match("!=", {"concat": [source, {"&": [destination, mask]}]}, f"@{members}"),
-        {"masquerade": None},
-    ]
-    sets = {members: [address, address], f"claims{version}-{length}": [address, "ifname"]}
-    # 100 is srcnat, spelt out because the name isn't known in all versions.
-    hook = {"type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"}
-    text = f"{_LAYOUT}: addresses of /{length} networks, leaving them"
-    return _frame("inet", f"postrouting{version}-{length}", hook, sets, rule, text)
-
-
-def _guard_frame() -> Frame:
-    link = {"meta": {"key": "iifname"}}
-    source = {"payload": {"protocol": "ether", "field": "saddr"}}
-    rule = [
-        _match("==", link, "@guarded"),
-        _match("!=", {"concat": [link, source]}, "@allowed"),
-        {"counter": None},
-        {"drop": None},
-    ]
-    sets = {"guarded": ["ifname"], "allowed": ["ifname", "ether_addr"], "claims": ["ifname", "ifname"]}
-    hook = {"type": "filter", "hook": "prerouting", "prio": -300, "policy": "accept"}
-    return _frame(
-        "bridge", "mac-guard", hook, sets, rule, f"{_LAYOUT}: frames with a MAC that isn't the link's"
-    )
-
-
-def _frame(
-    family: Family,
-    chain: str,
-    hook: dict[str, Any],
-    sets: dict[str, list[str]],
-    rule: list[dict[str, Any]],
-    text: str,
-) -> Frame:
-    here = {"family": family, "table": TABLE}
-    commands: list[Command] = [{"add": {"table": {"family": family, "name": TABLE}}}]
-    for name, types in sets.items():
-        kind: Any = types[0] if len(types) == 1 else types
-        commands.append({"add": {"set": {**here, "name": name, "type": kind}}})
-    commands += [
-        {"add": {"chain": {**here, "name": chain, **hook}}},
-        {"flush": {"chain": {**here, "name": chain}}},
-        {"add": {"rule": {**here, "chain": chain, "comment": text, "expr": rule}}},
-    ]
-    return Frame(family, chain, text, tuple(commands))
-
-
-def _match(operator: str, left: Any, right: Any) -> dict[str, Any]:
-    return {"match": {"op": operator, "left": left, "right": right}}
 
 
 def _entry(family: Family, name: str, *parts: tuple[str, bytes]) -> Entry:

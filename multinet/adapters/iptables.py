@@ -13,73 +13,31 @@ one network don't share it.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import shlex
 from collections.abc import Collection, Iterable, Sequence
-from itertools import pairwise
 
-import msgspec
-
+from multinet.adapters.iptables_rules import (
+    Ruleset,
+    accepted,
+    chain_name,
+    comment_prefix,
+    kept_chains,
+    line_of,
+    reference_chain_name,
+    value_of,
+    without,
+)
 from multinet.adapters.netns import Netns
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Difference, Masquerade, Owner
 
-__all__ = ["Iptables", "Ruleset", "chain_name", "comment_prefix", "reference_chain_name"]
+__all__ = ["Iptables"]
 
 _TOOLS = {4: "iptables", 6: "ip6tables"}
 _MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
 _LOCK_SECONDS, _RUN_SECONDS = 20, 30
 _SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin"
-
-
-class Line(msgspec.Struct, frozen=True):
-    """One rule as ``-S`` prints it, from the chain's name on: text to write back, and words to compare."""
-
-    text: str
-    words: tuple[str, ...]
-
-
-class Ruleset(msgspec.Struct, frozen=True):
-    """What ``-S`` said of the nat table: user chains with their rules, and POSTROUTING's."""
-
-    chains: dict[str, list[Line]]
-    postrouting: list[Line]
-
-    @classmethod
-    def parse(cls, text: str) -> Ruleset:
-        """From the output of ``iptables -t nat -S``; chains of others are kept too."""
-        chains: dict[str, list[Line]] = {}
-        postrouting: list[Line] = []
-        for line in text.splitlines():
-            verb, _, rest = line.partition(" ")
-            chain = rest.partition(" ")[0]
-            if verb == "-N":
-                chains[chain] = []
-            elif verb == "-A" and chain == "POSTROUTING":
-                postrouting.append(_line(rest))
-            elif verb == "-A" and chain in chains:
-                chains[chain].append(_line(rest))
-        return cls(chains, postrouting)
-
-    def jumps(self, chain: str) -> list[Line]:
-        """POSTROUTING's rules that lead to the chain."""
-        return [line for line in self.postrouting if _value(line, "-j") == chain]
-
-
-def chain_name(owner: Owner) -> str:
-    """Our chain for an attachment."""
-    return _chain(f"{owner.network}{owner.container_id}/{owner.ifname}")
-
-
-def reference_chain_name(network: str, container_id: str) -> str:
-    """The chain that the reference plugins use, for all attachments of a container to a network."""
-    return _chain(network + container_id)
-
-
-def comment_prefix(network: str) -> str:
-    """What the comments of a network's rules begin with, ours and the reference plugins'."""
-    return f'name: "{network}" id: "'
 
 
 class Iptables:
@@ -96,8 +54,8 @@ class Iptables:
         script: list[str] = []
         for owner, cidrs in _by_owner(items).items():
             chain, jumps = chain_name(owner), rules.jumps(chain_name(owner))
-            addresses = dict.fromkeys([*(_value(line, "-s") for line in jumps), *map(_host, cidrs)])
-            networks = dict.fromkeys([*_accepted(rules, chain), *map(_network, cidrs)])
+            addresses = dict.fromkeys([*(value_of(line, "-s") for line in jumps), *map(_host, cidrs)])
+            networks = dict.fromkeys([*accepted(rules, chain), *map(_network, cidrs)])
             script += self._rebuilt(owner, rules, addresses, networks)
         self._restore(script)
 
@@ -108,15 +66,13 @@ class Iptables:
         for owner, cidrs in _by_owner(items).items():
             chain = chain_name(owner)
             gone = set(map(_host, cidrs))
-            kept = dict.fromkeys(a for line in rules.jumps(chain) if (a := _value(line, "-s")) not in gone)
+            kept = dict.fromkeys(a for line in rules.jumps(chain) if (a := value_of(line, "-s")) not in gone)
             if kept:
                 hosts = [ipaddress.ip_interface(address).ip for address in kept]
-                nets = [
-                    n for n in _accepted(rules, chain) if any(h in ipaddress.ip_network(n) for h in hosts)
-                ]
+                nets = [n for n in accepted(rules, chain) if any(h in ipaddress.ip_network(n) for h in hosts)]
                 script += self._rebuilt(owner, rules, kept, nets)
             else:
-                script += _without(rules, chain)
+                script += without(rules, chain)
         self._restore(script)
 
     def compare(self, items: Sequence[Masquerade]) -> list[Difference]:
@@ -127,12 +83,12 @@ class Iptables:
             chain = chain_name(owner)
             subject = f"{_TOOLS[self._version]} nat chain {chain}"
             wanted = [
-                _line(text).words for text in self._chain_rules(owner, dict.fromkeys(map(_network, cidrs)))
+                line_of(text).words for text in self._chain_rules(owner, dict.fromkeys(map(_network, cidrs)))
             ]
             have = [line.words for line in rules.chains.get(chain, [])]
             if sorted(wanted[:-1]) + wanted[-1:] != sorted(have[:-1]) + have[-1:]:
                 differences.append(Difference(subject, "rules", _said(wanted), _said(have)))
-            jumps = [_value(line, "-s") for line in rules.jumps(chain)]
+            jumps = [value_of(line, "-s") for line in rules.jumps(chain)]
             for address in dict.fromkeys(map(_host, cidrs)):
                 if jumps.count(address) != 1:
                     count = jumps.count(address)
@@ -144,7 +100,7 @@ class Iptables:
         """Remove the owner's chains, ours and the one that the reference plugins made."""
         rules = self._read()
         chains = (chain_name(owner), reference_chain_name(owner.network, owner.container_id))
-        self._restore([line for chain in chains for line in _without(rules, chain)])
+        self._restore([line for chain in chains for line in without(rules, chain)])
 
     def collect(self, network: str, valid: Collection[tuple[str, str]]) -> None:
         """Remove the network's chains that belong to no attachment in ``valid``."""
@@ -154,11 +110,12 @@ class Iptables:
         found = dict.fromkeys(
             chain
             for line in [*rules.postrouting, *(line for lines in rules.chains.values() for line in lines)]
-            if _value(line, "--comment").startswith(prefix)
-            and (chain := _value(line, "-j") if line.words[0] == "POSTROUTING" else line.words[0]) not in keep
+            if value_of(line, "--comment").startswith(prefix)
+            and (chain := value_of(line, "-j") if line.words[0] == "POSTROUTING" else line.words[0])
+            not in keep
             and chain.startswith("CNI-")
         )
-        self._restore([line for chain in found for line in _without(rules, chain)])
+        self._restore([line for chain in found for line in without(rules, chain)])
 
     def _rebuilt(
         self, owner: Owner, rules: Ruleset, addresses: Iterable[str], networks: Iterable[str]
@@ -168,7 +125,7 @@ class Iptables:
         inside = self._chain_rules(owner, networks)
         jumps = [f"POSTROUTING -s {address} {comment} -j {chain}" for address in addresses]
         have = [*rules.chains.get(chain, []), *rules.jumps(chain)]
-        if [line.words for line in have] == [_line(text).words for text in [*inside, *jumps]]:
+        if [line.words for line in have] == [line_of(text).words for text in [*inside, *jumps]]:
             return []
         return [
             f":{chain} - [0:0]",  # makes it, or empties it
@@ -227,37 +184,11 @@ class Iptables:
         return done.stdout
 
 
-def kept_chains(network: str, valid: Collection[tuple[str, str]]) -> frozenset[str]:
-    """The chains that valid attachments of a network may have: ours and the reference plugins'."""
-    ours = (chain_name(Owner(network, container_id, ifname)) for container_id, ifname in valid)
-    return frozenset([*ours, *(reference_chain_name(network, container_id) for container_id, _ in valid)])
-
-
-def _without(rules: Ruleset, chain: str) -> list[str]:
-    """Lines that remove a chain and the jumps to it, whichever of them are there."""
-    jumps = [f"-D {line.text}" for line in rules.jumps(chain)]
-    return [*jumps, f"-F {chain}", f"-X {chain}"] if chain in rules.chains else jumps
-
-
-def _accepted(rules: Ruleset, chain: str) -> list[str]:
-    """The networks that a chain lets through unchanged."""
-    return [_value(line, "-d") for line in rules.chains.get(chain, []) if _value(line, "-j") == "ACCEPT"]
-
-
 def _by_owner(items: Iterable[Masquerade]) -> dict[Owner, list[str]]:
     grouped: dict[Owner, list[str]] = {}
     for item in items:
         grouped.setdefault(item.owner, []).append(item.cidr)
     return grouped
-
-
-def _line(text: str) -> Line:
-    return Line(text, tuple(shlex.split(text)))
-
-
-def _value(line: Line, option: str) -> str:
-    """The word after an option; empty without it."""
-    return next((after for word, after in pairwise(line.words) if word == option), "")
 
 
 def _said(rules: Iterable[Sequence[str]]) -> str:
@@ -277,7 +208,3 @@ def _host(cidr: str) -> str:
 
 def _network(cidr: str) -> str:
     return str(ipaddress.ip_interface(cidr).network)
-
-
-def _chain(text: str) -> str:
-    return "CNI-" + hashlib.sha512(text.encode()).hexdigest()[:24]

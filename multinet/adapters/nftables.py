@@ -2,7 +2,7 @@
 
 Source: libnftables(3), libnftables-json(5). One `Nftables.run` is one transaction: the kernel takes all or
 nothing. One that the kernel refuses is slow (it waits for a grace period, some 15 ms), so callers read first
-(`nftables_read`) and send what they expect to succeed.
+(`nftables_netlink`) and send what they expect to succeed.
 """
 
 from __future__ import annotations

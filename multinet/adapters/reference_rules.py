@@ -10,9 +10,9 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable
 
-from multinet.adapters.iptables import chain_name, comment_prefix, kept_chains, reference_chain_name
+from multinet.adapters.iptables_rules import chain_name, comment_prefix, kept_chains, reference_chain_name
 from multinet.adapters.nftables import Command, Nftables
-from multinet.adapters.nftables_read import NftablesReader, Rule
+from multinet.adapters.nftables_netlink import NftablesSocket, Rule
 from multinet.core.desired import Owner
 
 __all__ = ["ReferenceRules", "masquerade_prefix"]
@@ -31,11 +31,11 @@ def masquerade_prefix(network: str, ifname: str, container_id: str) -> str:
 
 
 class ReferenceRules:
-    """Removal of the reference plugins' rules in one namespace; ``tables``: what the reader found."""
+    """Removal of the reference plugins' rules in one namespace; ``tables``: those there are."""
 
-    def __init__(self, nft: Nftables, reader: NftablesReader) -> None:
+    def __init__(self, nft: Nftables, socket: NftablesSocket) -> None:
         self._nft = nft
-        self._reader = reader
+        self._socket = socket
 
     def sweep(self, owner: Owner, tables: Tables) -> None:
         """Remove what is an attachment's.
@@ -70,7 +70,7 @@ class ReferenceRules:
         mark = comment_prefix(network).encode()
         for table in _IPTABLES:
             if table in tables:
-                rules = self._reader.rules(*table, "POSTROUTING")
+                rules = self._socket.rules(*table, "POSTROUTING")
                 named = (name for rule in rules if mark in rule.raw for name in _CHAIN.findall(rule.raw))
                 stale_chains = [name for name in dict.fromkeys(named) if name.decode() not in keep_chains]
                 commands += self._iptables_chains(table, stale_chains)
@@ -78,25 +78,25 @@ class ReferenceRules:
             self._nft.run(commands)
 
     def _checks(self, prefix: str) -> list[Rule]:
-        return [rule for rule in self._reader.rules(*_MASQUERADE, _CHECKS) if rule.comment.startswith(prefix)]
+        return [rule for rule in self._socket.rules(*_MASQUERADE, _CHECKS) if rule.comment.startswith(prefix)]
 
     def _iptables_chains(self, table: tuple[str, str], chains: Iterable[bytes]) -> list[Command]:
         """Commands that remove these chains, as far as they are there, and the jumps to them."""
-        rules = self._reader.rules(*table, "POSTROUTING")
+        rules = self._socket.rules(*table, "POSTROUTING")
         commands: list[Command] = []
         for chain in chains:
             commands += self._deletions(table, "POSTROUTING", [r for r in rules if chain + b"\0" in r.raw])
-            if self._reader.has_chain(*table, chain.decode()):
+            if self._socket.has_chain(*table, chain.decode()):
                 commands += _chain_removal(table, chain.decode())
         return commands
 
     def _spoof_check(self, reference: str) -> list[Command]:
         mark = f"macspoofchk-{reference}"
-        rules = [rule for rule in self._reader.rules(*_SPOOF, "PREROUTING") if rule.comment == mark]
+        rules = [rule for rule in self._socket.rules(*_SPOOF, "PREROUTING") if rule.comment == mark]
         commands = self._deletions(_SPOOF, "PREROUTING", rules)
         # The first jumps to the second, so it has to be empty before the second can go.
         for chain in (f"cni-br-iface-{reference}", f"cni-br-iface-{reference}-mac"):
-            if self._reader.has_chain(*_SPOOF, chain):
+            if self._socket.has_chain(*_SPOOF, chain):
                 commands += _chain_removal(_SPOOF, chain)
         return commands
 
