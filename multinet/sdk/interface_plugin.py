@@ -67,15 +67,17 @@ class InterfacePlugin(Generic[C]):
         with node.scene(call, pod.owner) as scene, Undo() as undo:
             if not self.existing:
                 _require_free(pod, scene)
-            done: tuple[AnyItem, ...] = ()
             ipam: Result | None = None
+            done: tuple[AnyItem, ...] = ()
             if source is not None:
                 # What can be known to fail is found before an address is taken.
-                without = self.desired(conf, pod, scene.facts)
+                self.desired(conf, pod, scene.facts)
                 if source.needs_link:
-                    done = self._applied(without.items, scene, undo)
+                    done = self._bring_about(conf, pod, node, scene, undo).items
                 ipam = self._allocate(source, undo)
-            return self._attach(conf, _with_ipam(pod, ipam), node, scene, undo, done)
+            Result(ips=ipam.ips if ipam else ()).as_version(conf.cni_version)  # can it be said at all?
+            desired = self._bring_about(conf, replace(pod, ipam=ipam), node, scene, undo, done)
+            return Outcome(desired.result.as_version(conf.cni_version), desired.items)
 
     def check(self, call: PluginCall, node: Node, items: tuple[AnyItem, ...] | None) -> None:
         """Compare what was recorded, or what configuration and previous result say, with the kernel."""
@@ -89,8 +91,9 @@ class InterfacePlugin(Generic[C]):
         with node.scene(call, pod.owner) as scene:
             found += _interface_differences(pod, previous)
             if items is None:
-                made = _with_ipam(pod, _own_part(previous, pod) if source is not None else None)
-                items = self.desired(conf, _after(made, previous), scene.facts).items
+                ipam = _own_part(previous, pod) if source is not None else None
+                made = replace(pod, ipam=ipam, previous=previous, requested_mac="")
+                items = self.desired(conf, made, scene.facts).items
             found += compare(items, scene)
         if found:
             raise check_failure(found)
@@ -165,27 +168,23 @@ class InterfacePlugin(Generic[C]):
             raise CNIError(Code.IPAM, "IPAM plugin returned missing IP config")
         return result
 
-    def _applied(self, items: tuple[AnyItem, ...], scene: Scene, undo: Undo) -> tuple[AnyItem, ...]:
-        apply(items, scene, undo)
-        return items
-
-    def _attach(
+    def _bring_about(
         self,
         conf: C,
         pod: Sandbox,
         node: Node,
         scene: Scene,
         undo: Undo,
-        done: tuple[AnyItem, ...],
-    ) -> Outcome:
+        done: tuple[AnyItem, ...] = (),
+    ) -> Desired:
+        """Decide and apply what isn't ``done``; decide again when the host changed meanwhile."""
         for decision in range(_DECISIONS):
             desired = self.desired(conf, pod, scene.facts)
-            result = desired.result.as_version(conf.cni_version)  # fails before the kernel is touched
             try:
                 with Undo() as attempt:
                     apply([item for item in desired.items if item not in done], scene, attempt)
                     attempt.hand_over(undo)
-                return Outcome(result, desired.items)
+                return desired
             except FactsChanged as changed:
                 if decision == _DECISIONS - 1:
                     raise CNIError(Code.TRY_AGAIN, f"{changed} keeps changing on the host") from None
@@ -231,14 +230,6 @@ def parse_mac(value: Any, path: str) -> str:
     if raw[0] & 1 or not any(raw):
         raise InvalidConfig(path, f"invalid args {value} for MAC addr: not a unicast address")
     return ":".join(f"{octet:02x}" for octet in raw)
-
-
-def _with_ipam(pod: Sandbox, ipam: Result | None) -> Sandbox:
-    return replace(pod, ipam=ipam)
-
-
-def _after(pod: Sandbox, previous: Result) -> Sandbox:
-    return replace(pod, previous=previous, requested_mac="")
 
 
 def _own_part(previous: Result, pod: Sandbox) -> Result:
