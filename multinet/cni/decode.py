@@ -20,6 +20,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 __all__ = ["convert", "unknown_keys"]
 
+_PLAIN = re.compile(r"[A-Za-z_][\w-]*")
+"""Keys that need no quotes in a path."""
 _AT = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _FIELDS: dict[type[msgspec.Struct], dict[str, tuple[str, Any]]] = {}
 
@@ -48,30 +50,39 @@ def unknown_keys(raw: Mapping[str, Any], to: type[msgspec.Struct]) -> dict[str, 
     return {key: next(iter(difflib.get_close_matches(key, names, 1, 0.75)), None) for key in strange}
 
 
-def _faults(shaped: dict[str, Any], to: type[msgspec.Struct], path: str) -> Iterator[tuple[str, str]]:
-    """One (path, problem) for each faulty field: each alone, as msgspec stops at the first."""
+def _faults(value: Any, hint: Any, path: str) -> Iterator[tuple[str, str]]:
+    """One (path, problem) for each innermost fault: msgspec itself stops at the first."""
     found = False
-    for name, (key, hint) in {f.name: (f.encode_name, f.type) for f in msgspec.structs.fields(to)}.items():
-        if key not in shaped:
-            if next(f.required for f in msgspec.structs.fields(to) if f.name == name):
-                found = True
+    for inner in _inner_faults(value, hint, path):
+        found = True
+        yield inner
+    if found:
+        return
+    try:
+        msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:  # of its own: a type, or a rule that spans fields
+        match = _AT.match(str(error))
+        assert match is not None
+        yield path + (match["path"] or "$")[1:], _wording(match["problem"])
+
+
+def _inner_faults(value: Any, hint: Any, path: str) -> Iterator[tuple[str, str]]:
+    struct = _struct_in(hint)
+    if struct is not None and isinstance(value, dict):
+        for field in msgspec.structs.fields(struct):
+            key = field.encode_name
+            if key in value:
+                yield from _faults(value[key], _fields(struct)[key.lower()][1], f"{path}.{key}")
+            elif field.required:
                 yield f"{path}.{key}", "is required"
-            continue
-        try:
-            msgspec.convert(shaped[key], hint)
-        except msgspec.ValidationError as error:
-            match = _AT.match(str(error))
-            assert match is not None
-            found = True
-            below = (match["path"] or "$")[1:]
-            yield f"{path}.{key}{below}", _wording(match["problem"])
-    if not found:  # a rule that spans fields (``__post_init__``)
-        try:
-            msgspec.convert(shaped, to)
-        except msgspec.ValidationError as error:
-            match = _AT.match(str(error))
-            assert match is not None
-            yield path + (match["path"] or "$")[1:], _wording(match["problem"])
+    elif isinstance(value, list):
+        item = _item_hint(hint, list, tuple)
+        for i, inner in enumerate(value):
+            yield from _faults(inner, item, f"{path}[{i}]")
+    elif isinstance(value, dict):
+        item = _item_hint(hint, dict)
+        for key, inner in value.items():
+            yield from _faults(inner, item, path + (f".{key}" if _PLAIN.fullmatch(key) else f'["{key}"]'))
 
 
 def _wording(problem: str) -> str:
@@ -94,9 +105,20 @@ def _shape(value: Any, hint: Any) -> Any:
             shaped[name] = _shape(item, inner)
         return shaped
     if isinstance(value, list):
-        inner = next((get_args(h)[0] for h in _alternatives(hint) if get_origin(h) in (list, tuple)), Any)
+        inner = _item_hint(hint, list, tuple)
         return [_shape(item, inner) for item in value]
+    if isinstance(value, Mapping) and (inner := _item_hint(hint, dict)) is not Any:
+        return {key: _shape(item, inner) for key, item in value.items()}
     return value
+
+
+def _item_hint(hint: Any, *containers: type) -> Any:
+    """The type of the items of a list or ``tuple[X, ...]``, or of the values of a dict; Any if it isn't said."""
+    for alternative in _alternatives(hint):
+        arguments = get_args(alternative)
+        if get_origin(alternative) in containers and arguments:
+            return arguments[-1] if get_origin(alternative) is dict else arguments[0]
+    return Any
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:

@@ -107,7 +107,14 @@ def test_2_5_verbs_of_later_versions(verb: str, version: str) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "version"),
-    [("CHECK", "0.4.0"), ("CHECK", "1.1.0"), ("GC", "1.1.0"), ("STATUS", "1.1.0"), ("ADD", "0.1.0"), ("DEL", "")],
+    [
+        ("CHECK", "0.4.0"),
+        ("CHECK", "1.1.0"),
+        ("GC", "1.1.0"),
+        ("STATUS", "1.1.0"),
+        ("ADD", "0.1.0"),
+        ("DEL", ""),
+    ],
 )
 def test_2_5_verbs_that_are_allowed(verb: str, version: str) -> None:
     require_verb_allowed(verb, version)

@@ -48,8 +48,7 @@ def test_2_3_unknown_version_is_code_1_with_details() -> None:
     error = caught.value
     assert (error.code, error.msg) == (1, "incompatible CNI versions")
     assert error.details == (
-        'config is "1.2.0", plugin supports '
-        '["0.1.0" "0.2.0" "0.3.0" "0.3.1" "0.4.0" "1.0.0" "1.1.0"]'
+        'config is "1.2.0", plugin supports ["0.1.0" "0.2.0" "0.3.0" "0.3.1" "0.4.0" "1.0.0" "1.1.0"]'
     )
 
 
