@@ -75,7 +75,8 @@ class InterfacePlugin(Generic[C]):
                 if source.needs_link:
                     done = self._bring_about(conf, pod, node, scene, undo).items
                 ipam = self._allocate(source, undo)
-            Result(ips=ipam.ips if ipam else ()).as_version(conf.cni_version)  # can it be said at all?
+            if not self.existing:  # what can't be said in the version fails before the kernel is touched
+                Result(ips=ipam.ips if ipam else ()).as_version(conf.cni_version)
             desired = self._bring_about(conf, replace(pod, ipam=ipam), node, scene, undo, done)
             return Outcome(desired.result.as_version(conf.cni_version), desired.items)
 
