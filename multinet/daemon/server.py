@@ -23,6 +23,7 @@ from multinet.wire.frame import Decoder, Request, Response, WireError, encode_re
 
 _log = logging.getLogger(__name__)
 _CHUNK = 1 << 16
+_MOST_FDS = 4
 _SEND_LIMIT = 10.0
 """Seconds that a caller may take to read its answer."""
 _PRIORITY = {"DEL": 0, "GC": 1, "CHECK": 1, "STATUS": 1}
@@ -140,7 +141,7 @@ class Server:
 
     def _read(self, peer: _Peer, selector: selectors.BaseSelector) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(peer.connection, _CHUNK, 4, socket.MSG_CMSG_CLOEXEC)
+            data, fds = _receive(peer.connection)
             for fd in fds:
                 if peer.netns_fd is None:
                     peer.netns_fd = fd
@@ -215,6 +216,21 @@ def _listen(path: str) -> socket.socket:
     listener.listen(1024)
     listener.setblocking(False)
     return listener
+
+
+def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """Bytes and descriptors; none of these is inherited by the plugins that we start.
+
+    Not ``socket.recv_fds``: it drops the flag that says so.
+    """
+    room = socket.CMSG_SPACE(_MOST_FDS * 4)
+    data, ancillary, _, _ = connection.recvmsg(_CHUNK, room, socket.MSG_CMSG_CLOEXEC)
+    fds: list[int] = []
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            whole = len(content) - len(content) % 4
+            fds += struct.unpack(f"{whole // 4}i", content[:whole])
+    return data, fds
 
 
 def _peer_uid(connection: socket.socket) -> int:
