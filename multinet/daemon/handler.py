@@ -21,6 +21,7 @@ from multinet.daemon.call import Call
 from multinet.daemon.locks import ContainerLocks
 from multinet.daemon.networks import META_TYPES, LoadedNetwork, load_network
 from multinet.daemon.pods import pod_of, publish
+from multinet.daemon.tolerated import warn_of
 from multinet.engine.routes import settle_default_routes
 from multinet.engine.undo import Undo
 from multinet.ports import Cluster, Journal, Pod
@@ -68,6 +69,7 @@ class Handler:
         pod = pod_of(call, self._cluster)
         plan = select_networks(pod.annotations, pod.namespace, settings, call.invocation.ifname)
         loaded = [load_network(one, settings, self._cluster, call.time_left) for one in plan]
+        warn_of(call, pod, plan, loaded, settings)
         records = [self._record(one, network, pod, call) for one, network in zip(plan, loaded, strict=True)]
         self._journal.begin(records)
         with Undo() as undo:
