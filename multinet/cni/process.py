@@ -106,7 +106,10 @@ class _Child:
             argv[0],
             list(argv),
             env,
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, to) for to, fd in enumerate((given, out_end, err_end))],
+            file_actions=[
+                *((os.POSIX_SPAWN_DUP2, fd, to) for to, fd in enumerate((given, out_end, err_end))),
+                *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable()),
+            ],
             setsid=True,
             setsigmask=(),
             setsigdef=_RESET,
@@ -207,6 +210,17 @@ class _Child:
     def _close(self) -> None:
         while self._open:
             os.close(self._open.pop())
+
+
+def _inheritable() -> list[int]:
+    """Descriptors that would slip through to a child: from our own parent, or from libraries in C."""
+    found: list[int] = []
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        with suppress(OSError):  # another thread's, closed meanwhile; closing it in the child is harmless too
+            if fd > 2 and os.get_inheritable(fd):
+                found.append(fd)
+    return found
 
 
 def _check_interrupts(deadline: float | None, cancel_fd: int | None) -> None:
