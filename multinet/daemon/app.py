@@ -20,11 +20,14 @@ from multinet.daemon.attachments import Attachments
 from multinet.daemon.background import Background, drain
 from multinet.daemon.handler import Handler
 from multinet.daemon.networks import META_TYPES
+from multinet.daemon.remembered import Remembered
 from multinet.daemon.server import Server
 from multinet.daemon.service import Service
 from multinet.ports import Cluster
 
 _log = logging.getLogger(__name__)
+_BACKEND_SECONDS = 30.0
+"""How long a host is taken to keep to the packet filter that it uses."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,9 +76,8 @@ class Application:
         self.journal = SqliteJournal(options.journal)
         kernel = Kernel()
         self._firewall = HostFirewall(kernel.host_netns)
-        attachments = Attachments(
-            kernel, self._firewall, ExecutableRunner(), lambda: choose_backend(kernel.host_netns)
-        )
+        backend = Remembered(lambda: choose_backend(kernel.host_netns), _BACKEND_SECONDS)
+        attachments = Attachments(kernel, self._firewall, ExecutableRunner(), backend)
         self.handler = Handler(self.cluster, self.journal, attachments, options.defaults)
         self.service = Service(self.handler)
         self.spool = Spool(options.spool)
