@@ -137,12 +137,20 @@ class NftablesRules:
         return found
 
     def _removal(self, elements: Sequence[tuple[Entry, str]], claims: Iterable[Entry] = ()) -> list[Change]:
-        """Deletes elements and the claims of those they belong to; further ``claims`` that may be left as well."""
-        all_claims = dict.fromkeys([*claims, *(claim_of(entry, text) for entry, text in elements)])
-        return [
-            *(claim.delete() for claim in all_claims if self._present(claim)),
-            *(entry.delete() for entry, _ in elements),
-        ]
+        """Deletes elements and the claims of those they belong to; further ``claims`` that may be left as well.
+
+        An element without its claim has been taken over since it was read, or has lost it by damage: read
+        again, it tells which.
+        """
+        held = {claim: self._present(claim) for claim in claims}
+        doomed = []
+        for entry, text in elements:
+            claim = claim_of(entry, text)
+            if claim not in held:
+                held[claim] = self._present(claim)
+            if held[claim] or self._comment_of(entry) == text:
+                doomed.append(entry.delete())
+        return [*(claim.delete() for claim, present in held.items() if present), *doomed]
 
     def _found(self, mark: str, wanted: Callable[[str], bool]) -> list[tuple[Entry, str]]:
         """Elements in sets of ours whose comment contains ``mark`` and is ``wanted``."""

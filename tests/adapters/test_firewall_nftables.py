@@ -26,7 +26,7 @@ from multinet.adapters.firewall_tables import (
 )
 from multinet.adapters.netns import Netns
 from multinet.adapters.nftables import Conflict, Nftables
-from multinet.adapters.nftables_netlink import ElementChange, NftablesSocket
+from multinet.adapters.nftables_netlink import Element, ElementChange, NftablesSocket
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import MacGuard, Masquerade, Owner
 
@@ -140,62 +140,80 @@ def test_eight_threads_and_eight_connections_at_once(lab, firewall: HostFirewall
 
 
 class Interrupted(NftablesSocket):
-    """Something else happens between the decision and the transaction, once."""
+    """Something else happens just before the ``step``-th look-up or change, once."""
 
-    def __init__(self, netns: Netns, meanwhile: Callable[[], object]) -> None:
+    def __init__(self, netns: Netns, step: int, meanwhile: Callable[[], object]) -> None:
         super().__init__(netns)
-        self.meanwhile: Callable[[], object] | None = meanwhile
+        self.step = step
+        self.meanwhile = meanwhile
 
     def change(self, changes: Sequence[ElementChange]) -> None:
-        meanwhile, self.meanwhile = self.meanwhile, None
-        if meanwhile:
-            meanwhile()
+        self.tick()
         super().change(changes)
 
+    def element(self, family: str, table: str, name: str, key: bytes) -> Element | None:
+        self.tick()
+        return super().element(family, table, name, key)
 
-@pytest.fixture
-def interrupted(lab) -> Iterator[Callable[[Callable[[], object]], NftablesRules]]:
-    made: list[tuple[Nftables, Interrupted]] = []
+    def elements(self, family: str, table: str, name: str, mark: str = "") -> list[Element]:
+        self.tick()
+        return super().elements(family, table, name, mark)
 
-    def build(meanwhile: Callable[[], object]) -> NftablesRules:
-        made.append((Nftables(lab.host), Interrupted(lab.host, meanwhile)))
-        return NftablesRules(*made[-1])
-
-    yield build
-    for nft, socket in made:
-        assert socket.meanwhile is None, "the interruption never came"
-        nft.close()
-        socket.close()
+    def tick(self) -> None:
+        self.step -= 1
+        if self.step == -1:
+            self.meanwhile()
 
 
 @pytest.mark.parametrize("verb", ["apply", "remove", "sweep", "collect"])
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_a_take_over_in_the_middle_of_an_operation(
-    lab, firewall: HostFirewall, interrupted, verb: str, index: int
+    lab, firewall: HostFirewall, verb: str, index: int
 ) -> None:
-    # "older" looks, "newer" takes the address (or link) over, older acts on what it saw.
-    older = [items_of(7, "older")[index]]
-    newer = [items_of(7, "newer")[index]]
-    firewall.apply(older if verb != "apply" else items_of(8))
-    rules: NftablesRules = interrupted(lambda: firewall.apply(newer))
-    if verb in ("apply", "remove"):
-        getattr(rules, verb)(older)
-    elif verb == "sweep":
-        rules.sweep(older[0].owner)
-    else:
-        rules.collect("older", ())
-    assert firewall.compare(older if verb == "apply" else newer) == []
+    # An older owner is at work when a newer one takes the address (or link) over, at each step in turn.
+    older, newer, other = (
+        [items_of(n, text)[index]] for n, text in ((7, "older"), (7, "newer"), (8, "other"))
+    )
+    nft, reader = Nftables(lab.host), NftablesSocket(lab.host)
     family, claims = [("inet", "claims4-16"), ("inet", "claims6-64"), ("bridge", "claims")][index]
-    others = 1 if verb == "apply" else 0
-    reader = NftablesSocket(lab.host)
-    assert len(reader.elements(family, TABLE, claims)) == 1 + others
+    interrupted = True
+    step = 0
+    while interrupted:
+        firewall.remove(newer)
+        firewall.apply([*other, *(older if verb != "apply" else [])])
+        socket = Interrupted(lab.host, step, lambda: firewall.apply(newer))
+        rules = NftablesRules(nft, socket)
+        if verb == "sweep":
+            rules.sweep(older[0].owner)
+        elif verb == "collect":
+            rules.collect("older", ())
+        else:
+            getattr(rules, verb)(older)
+        interrupted = socket.step < 0
+        socket.close()
+        if verb == "apply":
+            # Whoever came last has it, wholly.
+            assert [firewall.compare(older), firewall.compare(newer)].count([]) == 1
+            firewall.remove(older)
+        elif interrupted:
+            assert firewall.compare(newer) == [], f"interrupted at step {step}"
+        assert firewall.compare(other) == []
+        firewall.remove(newer)
+        assert len(reader.elements(family, TABLE, claims)) == 1, f"interrupted at step {step}"
+        step += 1
+    assert step > 3
+    nft.close()
     reader.close()
 
 
-def test_a_table_deleted_in_the_middle_is_made_again(lab, firewall: HostFirewall, interrupted) -> None:
+def test_a_table_deleted_in_the_middle_is_made_again(lab, firewall: HostFirewall) -> None:
     firewall.apply(items_of(1))
-    interrupted(lambda: lab.run("nft", "flush ruleset")).apply(items_of(2))
+    nft, socket = Nftables(lab.host), Interrupted(lab.host, 1, lambda: lab.run("nft", "flush ruleset"))
+    NftablesRules(nft, socket).apply(items_of(2))
+    assert socket.step < 0
     assert firewall.compare(items_of(2)) == []
+    nft.close()
+    socket.close()
 
 
 def test_element_changes_are_all_or_nothing_and_named_when_refused(lab, firewall: HostFirewall) -> None:
