@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import msgspec
 
@@ -13,7 +14,7 @@ from multinet.adapters.netns import Netns
 from multinet.cni import chain
 from multinet.cni.chain import Executor
 from multinet.cni.conf import NetworkList
-from multinet.cni.errors import CNIError
+from multinet.cni.errors import CNIError, Code
 from multinet.cni.invocation import Invocation
 from multinet.cni.versions import at_least
 from multinet.core.record import AttachmentRecord
@@ -50,22 +51,46 @@ class Attachments:
         """The node as one call may use it."""
         return self._node(call.netns, call.cancelled)
 
-    def attach(self, record: AttachmentRecord, network: NetworkList, call: Call) -> AttachmentRecord:
-        """Make it; the record with what was applied and the result. On CNIError nothing of it is left."""
+    def require_free(self, ifnames: Collection[str], call: Call) -> None:
+        """None of the names is taken in the sandbox. Raises CNIError code 100.
+
+        Asked before anything is begun: what is begun is removed after a failure, and by its name.
+        """
+        if call.netns is None or call.netns == self.kernel.host_netns:
+            return  # said by the plugin, in its own words
+        with self.kernel.open(call.netns) as stack:
+            taken = {link.name for link in stack.links()}.intersection(ifnames) - {"lo"}
+        if taken:
+            names = ", ".join(sorted(taken))
+            raise CNIError(
+                Code.KERNEL,
+                f"interface name {names} already exists in {call.invocation.netns}",
+                "something else made it there: remove it, or choose another name",
+            )
+
+    def attach(
+        self, record: AttachmentRecord, network: NetworkList, call: Call, begun: list[AttachmentRecord]
+    ) -> None:
+        """Make it; ``begun`` gets the record, with the result and what was applied.
+
+        Raises CNIError; then the record says how far it came, for ``detach_all``.
+        """
         executor = DelegateExecutor(self.node(call))
-        result = chain.add_or_undo(
-            network,
-            _invocation(record, "ADD"),
-            executor,
-            undo_seconds=CLEAN_UP_LIMIT,
-            capability_args=record.capability_args,
-            env=call.trace,
-            deadline=call.deadline,
-            cancel_fd=call.cancel_fd,
-        )
-        return msgspec.structs.replace(
-            record, applied=executor.applied, result=result.as_version(network.cni_version)
-        )
+        begun.append(record)
+        result: dict[str, Any] | None = None
+        try:
+            made = chain.add(
+                network,
+                _invocation(record, "ADD"),
+                executor,
+                capability_args=record.capability_args,
+                env=call.trace,
+                deadline=call.deadline,
+                cancel_fd=call.cancel_fd,
+            )
+            result = made.as_version(network.cni_version)
+        finally:
+            begun[-1] = msgspec.structs.replace(record, applied=executor.applied, result=result)
 
     def check(self, record: AttachmentRecord, call: Call) -> None:
         """Compare it with what ADD made. Raises CNIError.
@@ -91,8 +116,7 @@ class Attachments:
 
     def detach(self, record: AttachmentRecord, netns: Netns | None) -> None:
         """Remove it, by what ADD recorded; ``netns`` None: the sandbox is gone. Raises CNIError."""
-        done = record.result is not None
-        executor = DelegateExecutor(self._node(netns), record.applied if done else None)
+        executor = DelegateExecutor(self._node(netns), record.applied)
         chain.delete(
             network_of(record),
             _invocation(record, "DEL", netns),

@@ -89,6 +89,13 @@ class Call:
         """OpenTelemetry's context, to hand on to external plugins."""
         return {key: self.env[key] for key in _TRACE if key in self.env}
 
+    def proceed(self) -> None:
+        """Raises CNIError code 108 when the caller has hung up, or its time is over."""
+        if self.cancelled():
+            raise CNIError(Code.CANCELLED, "the caller hung up; what was begun has been undone")
+        if time.monotonic() >= self.deadline:
+            raise CNIError(Code.CANCELLED, "the caller's time is over; what was begun has been undone")
+
     def time_left(self) -> float:
         """Seconds until the deadline, at least a moment."""
         return max(0.05, self.deadline - time.monotonic())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from multinet.cni import chain
 from multinet.cni.conf import NetworkList
 from multinet.cni.errors import CNIError, Code
-from multinet.cni.result import Result
 from multinet.core.outcome import after_route_plan, attached, pod_status
 from multinet.core.planned import PlannedAttachment
 from multinet.core.record import AttachmentRecord
@@ -23,7 +22,6 @@ from multinet.daemon.networks import META_TYPES, LoadedNetwork, load_network
 from multinet.daemon.pods import pod_of, publish
 from multinet.daemon.tolerated import warn_of
 from multinet.engine.routes import settle_default_routes
-from multinet.engine.undo import Undo
 from multinet.ports import Cluster, Journal, Pod
 from multinet.sdk.executor import DelegateExecutor
 from multinet.sdk.ipam_plugin import valid_attachments
@@ -49,7 +47,7 @@ class Handler:
         match call.verb:
             case "ADD":
                 with self._locks.held(call.invocation.container_id, call.deadline):
-                    return self.add(call).as_version(call.cni_version)
+                    return self.add(call)
             case "CHECK":
                 with self._locks.held(call.invocation.container_id, call.deadline):
                     self.check(call)
@@ -62,8 +60,12 @@ class Handler:
                 self.status(call)
         return None
 
-    def add(self, call: Call) -> Result:
-        """Attach the pod to its default network and to those it asks for; all, or none."""
+    def add(self, call: Call) -> dict[str, Any]:
+        """Attach the pod to its default network and to those it asks for; all, or none.
+
+        The default network's result, in the caller's version.
+        """
+        call.proceed()
         settings = self._settings(call)
         self._clear_leftovers(call)
         pod = pod_of(call, self._cluster)
@@ -71,18 +73,22 @@ class Handler:
         loaded = [load_network(one, settings, self._cluster, call.time_left) for one in plan]
         warn_of(call, pod, plan, loaded, settings)
         records = [self._record(one, network, pod, call) for one, network in zip(plan, loaded, strict=True)]
+        self._attachments.require_free([record.ifname for record in records], call)
         self._journal.begin(records)
-        with Undo() as undo:
-            undo.push("journal", lambda: self._journal.forget(records))
-            made: list[AttachmentRecord] = []
+        made: list[AttachmentRecord] = []
+        try:
             for record, network in zip(records, loaded, strict=True):
-                made.append(self._attach(record, network, call, undo))
+                self._attach(record, network, call, made)
+            answer = made[0].parsed_result().as_version(call.cni_version)
             routes = plan_default_routes([attached(record) for record in made])
             self._settle_routes(routes, call)
+            call.proceed()
             self._journal.ready([after_route_plan(record, routes) for record in made])
             publish(self._cluster, pod, pod_status(made), call)
-            undo.dismiss()
-        return made[0].parsed_result()
+        except BaseException as failure:
+            self._take_back(records, made, call, failure)
+            raise
+        return answer
 
     def check(self, call: Call) -> None:
         """Every attachment is still as ADD made it."""
@@ -107,10 +113,7 @@ class Handler:
         self._journal.deleting(container_id)
         with self._attachments.sandbox_of(records, call.netns if call else None) as sandbox:
             failures = self._attachments.detach_all(records, sandbox)
-        for record in records:
-            if record.ifname in failures:
-                self._journal.failed(record, str(failures[record.ifname]))
-        self._journal.forget([record for record in records if record.ifname not in failures])
+        self._removed(records, failures)
 
     def gc(self, call: Call) -> None:
         """Remove whatever belongs to containers that the runtime no longer knows; no list: nothing."""
@@ -160,16 +163,37 @@ class Handler:
                     self.detach_container(container_id)
 
     def _attach(
-        self, record: AttachmentRecord, loaded: LoadedNetwork, call: Call, undo: Undo
-    ) -> AttachmentRecord:
+        self, record: AttachmentRecord, loaded: LoadedNetwork, call: Call, made: list[AttachmentRecord]
+    ) -> None:
+        call.proceed()
         try:
-            made = self._attachments.attach(record, loaded.network, call)
+            self._attachments.attach(record, loaded.network, call, made)
         except CNIError as error:
             who = f"{record.pod}/{record.pod_uid}:{record.name}"
             text = f'[{who}]: error adding container to network "{loaded.network.name}": '
             raise error.prefixed(text) from error
-        undo.push(f"attachment {record.ifname}", lambda: self._attachments.detach(made, call.netns))
-        return made
+
+    def _take_back(
+        self,
+        records: Sequence[AttachmentRecord],
+        begun: Sequence[AttachmentRecord],
+        call: Call,
+        failure: BaseException,
+    ) -> None:
+        """Remove what a failed ADD has begun; what can't be removed now is in ``failure``, and retried later."""
+        failures = self._attachments.detach_all(begun, call.netns)
+        untouched = records[len(begun) :]
+        self._removed([*begun, *untouched], failures)
+        if failures and isinstance(failure, CNIError):
+            left = "; ".join(f"{ifname} could not be removed: {error}" for ifname, error in failures.items())
+            failure.details = f"{failure.details}; {left}" if failure.details else left
+
+    def _removed(self, records: Sequence[AttachmentRecord], failures: Mapping[str, CNIError]) -> None:
+        """Keep in the journal what failed, with the reason; forget the others."""
+        for record in records:
+            if record.ifname in failures:
+                self._journal.failed(record, str(failures[record.ifname]))
+        self._journal.forget([record for record in records if record.ifname not in failures])
 
     def _settle_routes(self, routes: Any, call: Call) -> None:
         if routes and call.netns is not None:
@@ -177,11 +201,12 @@ class Handler:
                 settle_default_routes(routes, stack)
 
     def _clear_leftovers(self, call: Call) -> None:
-        """An earlier try for this container that wasn't finished is undone before a new one begins."""
+        """What is left of this container is removed before a new try begins, unless it is whole and lives."""
         records = self._journal.of(call.invocation.container_id)
-        identity = call.netns.identity if call.netns else (0, 0)
-        if any(record.phase != "ready" or record.netns_identity != identity for record in records):
-            self.detach_container(call.invocation.container_id)
+        with self._attachments.sandbox_of(records, call.netns) as sandbox:
+            whole = sandbox is not None and all(record.phase == "ready" for record in records)
+        if records and not whole:
+            self.detach_container(call.invocation.container_id, call)
 
     def _record(
         self, planned: PlannedAttachment, loaded: LoadedNetwork, pod: Pod, call: Call
