@@ -141,4 +141,9 @@ class SqliteJournal:
             except sqlite3.Error as error:
                 raise CNIError(Code.IO_FAILURE, f"cannot read journal {self.path}: {error}") from None
         # The column counts: ``deleting`` changes it alone.
-        return [msgspec.structs.replace(self._decoder.decode(record), phase=phase) for phase, record in rows]
+        try:
+            return [
+                msgspec.structs.replace(self._decoder.decode(record), phase=phase) for phase, record in rows
+            ]
+        except msgspec.DecodeError as error:
+            raise CNIError(Code.IO_FAILURE, f"journal {self.path} holds an unreadable row: {error}") from None

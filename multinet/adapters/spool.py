@@ -57,9 +57,13 @@ class Spool:
         try:
             return decode_request(frame)
         except WireError as error:
-            moved_to = f"{path}.bad"
-            os.rename(path, moved_to)
-            raise CorruptEntry(path, moved_to, str(error)) from None
+            raise CorruptEntry(path, self.set_aside(path), str(error)) from None
+
+    def set_aside(self, path: str) -> str:
+        """Take the request at ``path`` out of the way, for a person to look at; where it is now. Raises OSError."""
+        moved_to = f"{path}.bad"
+        os.rename(path, moved_to)
+        return moved_to
 
     def done(self, path: str) -> None:
         """Forget the request at ``path``, for good even after a power cut; gone already is success."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from multinet.cni.result import Route as ResultRoute
 from multinet.core.desired import MAIN_TABLE, AnyItem, Route
 from multinet.core.record import AttachmentRecord
 from multinet.core.routes import Attached, DefaultRoutePlan, effective_gateways
@@ -32,6 +33,10 @@ def after_route_plan(record: AttachmentRecord, plan: DefaultRoutePlan) -> Attach
         kind: tuple(item for item in items if not _is_removed(item, removed))
         for kind, items in record.applied.items()
     }
+    if applied and installed:  # a plugin in process compares with what is recorded, others with the result
+        first = next(iter(applied))
+        added = (_as_item(record.ifname, route) for route in installed)
+        applied[first] += tuple(item for item in added if item not in applied[first])
     version = (record.result or {}).get("cniVersion", "1.1.0")
     return msgspec.structs.replace(record, result=result.as_version(version), applied=applied)
 
@@ -45,6 +50,10 @@ def pod_status(records: Sequence[AttachmentRecord]) -> str:
         for record, one, mine in zip(records, made, gateways, strict=True)
         for entry in status_entries(record.name, one.result, is_default=record.position == 0, gateways=mine)
     )
+
+
+def _as_item(ifname: str, route: ResultRoute) -> Route:
+    return Route(link=ifname, dst=route.dst, gateways=(route.gw,) if route.gw else (), metric=route.priority)
 
 
 def _is_removed(item: AnyItem, families: Collection[Family | None]) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 from multinet.adapters.firewall import HostFirewall, choose_backend
 from multinet.adapters.journal import SqliteJournal
 from multinet.adapters.kernel import Kernel
+from multinet.adapters.netns import Netns
 from multinet.adapters.spool import Spool
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.execution import ExecutableRunner
@@ -69,12 +70,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Application:
     """Handler and service over real adapters: what daemon and inline calls have in common."""
 
-    def __init__(self, options: Options) -> None:
-        """Raises CNIError when the journal or the cluster can't be opened."""
+    def __init__(self, options: Options, host: Netns | None = None) -> None:
+        """``host`` is the node's own namespace, the caller's by default.
+
+        Raises CNIError when the journal or the cluster can't be opened.
+        """
         self.options = options
         self.cluster = open_cluster(options)
         self.journal = SqliteJournal(options.journal)
-        kernel = Kernel()
+        kernel = Kernel(host)
         self._firewall = HostFirewall(kernel.host_netns)
         backend = Remembered(lambda: choose_backend(kernel.host_netns), _BACKEND_SECONDS)
         attachments = Attachments(kernel, self._firewall, ExecutableRunner(), backend)

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
+from typing import NamedTuple
 
 from multinet.adapters.spool import CorruptEntry, Spool
-from multinet.cni.errors import CNIError
+from multinet.cni.errors import CNIError, Code
 from multinet.daemon.handler import Handler
 from multinet.daemon.service import Service
+from multinet.wire.message import Response
 
 _log = logging.getLogger(__name__)
-_SPOOL_PERIOD = 5.0
-"""Seconds between looks at the spool: a shim may write there whenever a connection broke."""
-_FIRST_RETRY, _LONGEST_RETRY = 10.0, 600.0
+_LASTING = frozenset({Code.INCOMPATIBLE_VERSION, Code.UNSUPPORTED_FIELD, Code.UNKNOWN_CONTAINER})
+_LASTING |= {Code.INVALID_ENVIRONMENT, Code.DECODING_FAILURE, Code.INVALID_CONFIG}
+"""Faults of the request itself: it would fail for ever."""
+
+
+class Periods(NamedTuple):
+    """How often the background looks, in seconds."""
+
+    spool: float = 5.0
+    """Between looks at the spool: a shim may write there whenever a connection broke."""
+    first_retry: float = 10.0
+    """Until removals that failed are tried again; doubled each time."""
+    longest_retry: float = 600.0
+
+
+_PERIODS = Periods()
 
 
 def drain(spool: Spool, service: Service) -> int:
@@ -32,7 +48,10 @@ def drain(spool: Spool, service: Service) -> int:
         if request.env.get("CNI_COMMAND") == "DEL":
             response = service.answer(request, None, lambda: False)
             if response.exit_code != 0:
-                _log.error("spooled DEL %s: %s", path, response.stdout.decode(errors="replace").strip())
+                text = response.stdout.decode(errors="replace").strip()
+                if _code(response) in _LASTING:
+                    text += f"; moved to {spool.set_aside(path)}"
+                _log.error("spooled DEL %s: %s", path, text)
                 continue
         spool.done(path)
         done += 1
@@ -42,7 +61,8 @@ def drain(spool: Spool, service: Service) -> int:
 class Background:
     """One thread for all of it."""
 
-    def __init__(self, handler: Handler, service: Service, spool: Spool) -> None:
+    def __init__(self, handler: Handler, service: Service, spool: Spool, periods: Periods = _PERIODS) -> None:
+        self._periods = periods
         self._handler = handler
         self._service = service
         self._spool = spool
@@ -59,13 +79,19 @@ class Background:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        pause, due = _FIRST_RETRY, time.monotonic() + _FIRST_RETRY
-        while not self._stop.wait(_SPOOL_PERIOD):
+        first = self._periods.first_retry
+        pause, due = first, time.monotonic() + first
+        while not self._stop.wait(self._periods.spool):
             try:
                 drain(self._spool, self._service)
                 if time.monotonic() >= due:
                     left = self._handler.retry_removals()
-                    pause = min(pause * 2, _LONGEST_RETRY) if left else _FIRST_RETRY
+                    pause = min(pause * 2, self._periods.longest_retry) if left else first
                     due = time.monotonic() + pause
             except (CNIError, OSError) as error:
                 _log.error("background: %s", error)
+
+
+def _code(response: Response) -> int:
+    """The CNI code of a failure."""
+    return int(json.loads(response.stdout)["code"])

@@ -121,7 +121,9 @@ class Handler:
         if valid is None:
             return
         containers = {container_id for container_id, _ in valid}
-        for container_id in {record.container_id for record in self._journal.all()} - containers:
+        # One that is being added is younger than the runtime's list.
+        known = {record.container_id for record in self._journal.all() if record.phase != "adding"}
+        for container_id in known - containers:
             with self._locks.held(container_id, call.deadline):
                 self.detach_container(container_id)
         self._collect(call)

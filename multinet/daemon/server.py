@@ -7,6 +7,7 @@ meta-plugin call waits for may itself call one of ours (its IPAM): sharing worke
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import select
@@ -14,6 +15,7 @@ import selectors
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -28,6 +30,8 @@ _SEND_LIMIT = 10.0
 """Seconds that a caller may take to read its answer."""
 _PRIORITY = {"DEL": 0, "GC": 1, "CHECK": 1, "STATUS": 1}
 _ADD_PRIORITY = 2
+_LAST = 99
+"""Priority of the job that ends a worker."""
 
 Serve = Callable[[Request, int | None, Callable[[], bool], int], Response]
 """(request, namespace descriptor or None, has the caller hung up, connection descriptor) → response.
@@ -41,6 +45,7 @@ class _Peer:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
+        self.since = time.monotonic()
         self.decoder = Decoder()
         self.netns_fd: int | None = None
 
@@ -70,11 +75,14 @@ class Server:
         workers: int = 8,
         nested_workers: int = 4,
         backlog: int = 1024,
+        receive_limit: float = 30.0,
     ) -> None:
         """``is_nested`` tells by the program's name which calls get the second queue.
 
-        ``backlog``: calls that may wait; beyond it the answer is CNI code 11 at once.
+        ``backlog``: calls that may wait; beyond it the answer is CNI code 11 at once. ``receive_limit``:
+        seconds in which a request has to be whole.
         """
+        self._receive_limit = receive_limit
         self.path = path
         self._serve = serve
         self._is_nested = is_nested
@@ -83,7 +91,8 @@ class Server:
             queue.PriorityQueue(backlog),
         )
         self._sizes = (workers, nested_workers)
-        self._threads: list[threading.Thread] = []
+        self._acceptor: threading.Thread | None = None
+        self._workers: list[threading.Thread] = []
         self._order = 0
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stopping = False
@@ -91,39 +100,57 @@ class Server:
 
     def start(self) -> None:
         """Begin to serve; returns at once."""
-        self._threads = [threading.Thread(target=self._accept, name="accept", daemon=True)]
+        self._acceptor = threading.Thread(target=self._accept, name="accept", daemon=True)
         for calls, size in zip(self._queues, self._sizes, strict=True):
             for number in range(size):
-                self._threads.append(
+                self._workers.append(
                     threading.Thread(target=self._work, args=(calls,), name=f"worker-{number}", daemon=True)
                 )
-        for thread in self._threads:
+        for thread in (self._acceptor, *self._workers):
             thread.start()
 
     def stop(self, timeout: float = 20.0) -> None:
-        """Take no more calls, finish those that are waiting, and remove the socket."""
+        """Take no more calls and remove the socket, so that callers know at once; finish those that wait.
+
+        ``timeout`` in seconds, for all of it.
+        """
+        until = time.monotonic() + timeout
         self._stopping = True
         os.write(self._wake_write, b"x")
+        if self._acceptor is not None:
+            self._acceptor.join(timeout)
+        self._listener.close()
+        for fd in (self._wake_read, self._wake_write):
+            os.close(fd)
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
         for calls, size in zip(self._queues, self._sizes, strict=True):
             for _ in range(size):
                 self._order += 1
-                calls.put(_Job(99, self._order, Request("", {}), socket.socket(), None))
-        for thread in self._threads:
-            thread.join(timeout)
-        self._listener.close()
-        with suppress(FileNotFoundError):
-            os.unlink(self.path)
+                calls.put(_Job(_LAST, self._order, Request("", {}), socket.socket(), None))
+        for worker in self._workers:
+            worker.join(max(0.0, until - time.monotonic()))
 
     def _accept(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ, None)
             selector.register(self._wake_read, selectors.EVENT_READ, None)
             while not self._stopping:
-                for key, _ in selector.select():
+                for key, _ in selector.select(self._receive_limit):
                     if key.fileobj is self._listener:
                         self._admit(selector)
                     elif isinstance(key.data, _Peer):
                         self._read(key.data, selector)
+                self._drop_slow(selector, time.monotonic() - self._receive_limit)
+            self._drop_slow(selector, math.inf)
+
+    def _drop_slow(self, selector: selectors.BaseSelector, before: float) -> None:
+        """End the connections from before that time whose request still isn't whole."""
+        peers = [key.data for key in selector.get_map().values() if isinstance(key.data, _Peer)]
+        for peer in peers:
+            if peer.since < before:
+                selector.unregister(peer.connection)
+                peer.drop()
 
     def _admit(self, selector: selectors.BaseSelector) -> None:
         try:
@@ -179,7 +206,7 @@ class Server:
     def _work(self, calls: queue.PriorityQueue[_Job]) -> None:
         while True:
             job = calls.get()
-            if job.priority == 99:
+            if job.priority == _LAST:
                 job.connection.close()
                 return
             with job.connection as connection:
@@ -203,6 +230,8 @@ def _listen(path: str) -> socket.socket:
     except (FileNotFoundError, ConnectionRefusedError):
         with suppress(FileNotFoundError):
             os.unlink(path)
+    except OSError as error:
+        raise CNIError(Code.IO_FAILURE, f"cannot listen on {path}: {error.strerror or error}") from None
     finally:
         probe.close()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
