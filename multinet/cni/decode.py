@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -24,6 +25,7 @@ _PLAIN = re.compile(r"[A-Za-z_][\w-]*")
 """Keys that need no quotes in a path."""
 _AT = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _FIELDS: dict[type[msgspec.Struct], dict[str, tuple[str, Any]]] = {}
+_SCALARS = frozenset({str, int, bool, float, type(None)})
 
 
 def convert(raw: Mapping[str, Any], to: type[T], path: str = "$", code: int = Code.INVALID_CONFIG) -> T:
@@ -92,6 +94,8 @@ def _wording(problem: str) -> str:
 
 def _shape(value: Any, hint: Any) -> Any:
     """``value`` with the keys that ``hint`` knows in their exact spelling, and without nulls."""
+    if type(value) in _SCALARS:
+        return value
     struct = _struct_in(hint)
     if struct is not None and isinstance(value, Mapping):
         known = _fields(struct)
@@ -112,6 +116,7 @@ def _shape(value: Any, hint: Any) -> Any:
     return value
 
 
+@cache
 def _item_hint(hint: Any, *containers: type) -> Any:
     """The type of the items of a list or ``tuple[X, ...]``, or of the values of a dict; Any if it isn't said."""
     for alternative in _alternatives(hint):
@@ -127,6 +132,7 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) or (hint,)
 
 
+@cache
 def _struct_in(hint: Any) -> type[msgspec.Struct] | None:
     for alternative in _alternatives(hint):
         if isinstance(alternative, type) and issubclass(alternative, msgspec.Struct):
