@@ -7,7 +7,6 @@ unknown key that is close to a known one is named in a warning.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -46,6 +45,8 @@ def convert(raw: Mapping[str, Any], to: type[T], path: str = "$", code: int = Co
 
 def unknown_keys(raw: Mapping[str, Any], to: type[msgspec.Struct]) -> dict[str, str | None]:
     """Keys of ``raw`` that ``to`` doesn't know, each with the nearest known key, if one is near."""
+    import difflib  # a millisecond that only configurations with unknown keys pay
+
     known = _fields(to)
     strange = [key for key in raw if key.lower() not in known]
     names = [name for name, _ in known.values()]

@@ -43,7 +43,7 @@ class Interrupted(Exception):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a process. ``overflowed``: it was ended because it printed more than STDOUT_LIMIT."""
+    """What became of a process. ``overflowed``: it printed more than STDOUT_LIMIT, and was ended if it still ran."""
 
     returncode: int
     """Exit status; negative: the number of the signal that killed it."""
@@ -132,7 +132,7 @@ class _Child:
                 if not self._take(fd):
                     poll.unregister(fd)
             if len(self._kept[self._out]) > STDOUT_LIMIT:
-                return self._outcome(overflowed=True)
+                return self._outcome()
             if ended in ready:
                 self._drain()
                 return self._outcome()
@@ -168,14 +168,14 @@ class _Child:
                     break
                 room -= len(self._kept[fd]) - before
 
-    def _outcome(self, overflowed: bool = False) -> Outcome:
+    def _outcome(self) -> Outcome:
         if self._flowing:  # it printed too much, or a child of its own still holds a pipe
             self._end_group()
         return Outcome(
             self._reap(),
             bytes(self._kept[self._out][:STDOUT_LIMIT]),
             bytes(self._kept[self._err][:STDERR_LIMIT]),
-            overflowed,
+            overflowed=len(self._kept[self._out]) > STDOUT_LIMIT,
         )
 
     def _end_group(self) -> None:

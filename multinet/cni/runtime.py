@@ -62,7 +62,7 @@ class Runtime:
 
         Raises CNIError; code 4 when the interface is attached to the network already.
         """
-        with self._turns.of(container.container_id):
+        with self._turns.of(container.container_id, deadline):
             if self._recorded(network, container) is not None:
                 # Running it would fail as well, and undoing that would take down the first one.
                 raise CNIError(
@@ -81,7 +81,7 @@ class Runtime:
 
     def check(self, network: NetworkList, container: Container, deadline: float | None = None) -> None:
         """Ask each plugin whether the attachment is still what ADD made. Raises CNIError if not."""
-        with self._turns.of(container.container_id):
+        with self._turns.of(container.container_id, deadline):
             known = self._recorded(network, container)
             chain.check(
                 (known and known.network) or network,
@@ -94,7 +94,7 @@ class Runtime:
 
     def delete(self, network: NetworkList, container: Container, deadline: float | None = None) -> None:
         """Detach a container, and forget the result; any number of times. Raises CNIError."""
-        with self._turns.of(container.container_id):
+        with self._turns.of(container.container_id, deadline):
             self._detach(network, container, deadline)
 
     def gc(
@@ -111,7 +111,7 @@ class Runtime:
         if network.disable_gc:
             return
         failures: list[CNIError] = []
-        with self._turns.alone():
+        with self._turns.alone(deadline):
             for stale in self._stale(network, valid):
                 try:
                     self._detach(network, stale, deadline)

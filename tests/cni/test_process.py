@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import threading
@@ -118,7 +117,7 @@ def test_8_4_the_deadline_ends_the_group(tmp_path: Path) -> None:
     start = time.monotonic()
     with pytest.raises(Interrupted) as caught:
         sh(f"sleep 60 & echo $! >{tmp_path}/pid; echo stuck here >&2; wait", deadline=start + 0.3)
-    assert 0.3 <= time.monotonic() - start < 5
+    assert 0.3 <= time.monotonic() - start < 30
     assert (caught.value.reason, caught.value.trace) == ("the deadline passed", "stuck here")
     assert gone(int((tmp_path / "pid").read_text()))
 
@@ -141,7 +140,7 @@ def test_the_caller_hangs_up(tmp_path: Path) -> None:
     with ours, pytest.raises(Interrupted) as caught:
         sh(f"echo $$ >{tmp_path}/pid; sleep 60", cancel_fd=ours.fileno())
     assert caught.value.reason == "the caller hung up"
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     assert gone(int((tmp_path / "pid").read_text()))
 
 
@@ -155,7 +154,7 @@ def test_9_a_child_that_holds_the_pipe_isnt_waited_for(tmp_path: Path) -> None:
     start = time.monotonic()
     outcome = sh(f"sleep 60 & echo $! >{tmp_path}/pid; echo done")
     assert outcome == Outcome(0, b"done\n", b"")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     assert gone(int((tmp_path / "pid").read_text()))
 
 
@@ -177,6 +176,10 @@ def test_9_output_of_many_megabytes_is_cut_off() -> None:
     assert outcome.overflowed
     assert len(outcome.stdout) == STDOUT_LIMIT
     assert outcome.returncode == -signal.SIGKILL
+
+
+def test_one_byte_too_many_is_reported_even_if_it_ended() -> None:
+    assert sh(f"head -c {STDOUT_LIMIT + 1} /dev/zero").overflowed
 
 
 def test_output_up_to_the_bound_is_whole() -> None:
@@ -216,4 +219,3 @@ def test_waiting() -> None:
         wait_unless_interrupted(60, None, read_end)
     os.close(read_end)
     os.close(write_end)
-    assert select.poll().poll(0) == []

@@ -169,7 +169,7 @@ def test_4_6_versions_of_the_go_plugins(plugin: str) -> None:
 
 
 def test_a_libcni_cache_entry_is_read(tmp_path: Path) -> None:
-    """As Debian's podman wrote it, by libcni 1.1: its keys, in its order."""
+    """The keys of ``cniCacheV1`` in the order in which Go's encoder prints them."""
     cache = ResultCache(str(tmp_path))
     path = Path(cache.path("podman", "c1", "eth0"))
     path.parent.mkdir()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
 
+from multinet.cni.errors import CNIError
 from multinet.cni.turns import Turns
 
 
@@ -64,6 +66,17 @@ def test_alone_excludes_all_and_goes_first() -> None:
     alone.finish()
     assert later.works()
     later.finish()
+
+
+def test_no_turn_by_the_deadline() -> None:
+    turns = Turns()
+    with turns.of("a"):
+        for turn in (lambda d: turns.of("a", d), turns.alone):
+            with pytest.raises(CNIError, match="still running") as caught, turn(time.monotonic() + 0.05):
+                pass
+            assert caught.value.code == 11
+        with turns.of("b", time.monotonic() - 1):  # who need not wait is not late
+            pass
 
 
 def test_a_failure_gives_the_turn_back() -> None:
