@@ -45,10 +45,12 @@ def convert(raw: Mapping[str, Any], to: type[T], path: str = "$", code: int = Co
 
 def unknown_keys(raw: Mapping[str, Any], to: type[msgspec.Struct]) -> dict[str, str | None]:
     """Keys of ``raw`` that ``to`` doesn't know, each with the nearest known key, if one is near."""
-    import difflib  # a millisecond that only configurations with unknown keys pay
-
     known = _fields(to)
     strange = [key for key in raw if key.lower() not in known]
+    if not strange:
+        return {}
+    import difflib  # a millisecond that only configurations with unknown keys pay
+
     names = [name for name, _ in known.values()]
     return {key: next(iter(difflib.get_close_matches(key, names, 1, 0.75)), None) for key in strange}
 
