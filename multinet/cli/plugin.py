@@ -22,10 +22,10 @@ def main(kind: str) -> None:
 def serve(kind: str) -> int:
     """One call; the exit code."""
     # Imports are inside: a process is started for each call, and must not load what the verb doesn't need.
-    if "CNI_COMMAND" not in os.environ:
+    if not os.environ.get("CNI_COMMAND"):
         from multinet.cni.invocation import about
 
-        sys.stderr.write(about(f"CNI {kind} plugin v{__version__}") + "\n")
+        sys.stderr.write(about(f"CNI {kind} plugin v{__version__}"))
         return 0
     version = "1.1.0"
     try:

@@ -1,0 +1,45 @@
+"""``multinet daemon``: serve this node's CNI calls until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from multinet.cli.failure import OK, Failure
+from multinet.cli.node_options import add_log_level, add_node_arguments, node_options
+
+SUMMARY = "Serve this node's CNI calls until SIGTERM."
+EXAMPLE = """\
+multinet daemon --manifests /etc/multinet/manifests
+MULTINET_NODE_NAME=n1 multinet daemon --kubeconfig /etc/multinet/kubeconfig --log-level warning"""
+
+_OPTION_OF = {"$.kubeconfig": "--kubeconfig", "$.node": "--node-name"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The node's options."""
+    add_node_arguments(parser)
+    add_log_level(parser, "info")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve; returns when the daemon was told to stop."""
+    if arguments.manifests and not os.path.isdir(arguments.manifests):
+        raise Failure(f"--manifests: {arguments.manifests} is not a directory: make it, or name another one")
+    import gc
+
+    from multinet.cli.logs import log_to_stderr
+    from multinet.cni.errors import InvalidConfig
+    from multinet.daemon.app import run_daemon
+
+    log_to_stderr(arguments.log_level)
+    options = node_options(arguments)
+    # What is loaded by now stays for ever: the collector needn't walk through it at each full collection.
+    gc.collect()
+    gc.freeze()
+    try:
+        run_daemon(options)
+    except InvalidConfig as error:
+        option = _OPTION_OF.get(error.path, error.path)
+        raise Failure(f"{option}: {error.problem}; or use --manifests DIR") from None
+    return OK

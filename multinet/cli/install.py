@@ -1,0 +1,164 @@
+"""``multinet install``: put executables and the runtime's configuration in place."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from multinet.cli.failure import OK, Failure, UsageError
+from multinet.shim import CNI_VERSIONS, DEFAULT_SOCKET
+
+if TYPE_CHECKING:
+    from multinet.adapters.installation import Installed
+
+SUMMARY = "Install the executables and the runtime's configuration, or upgrade them."
+EXAMPLE = """\
+multinet install --plugins bridge,host-local
+multinet install --inline --manifests /etc/multinet/manifests   # no daemon at all"""
+
+META_PLUGIN = "multinet"
+
+
+class _Part(NamedTuple):
+    """One executable, and the names it serves under."""
+
+    names: tuple[str, ...]
+    content: bytes
+    what: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to install, what, and how it finds the daemon."""
+    add = parser.add_argument
+    default = " (default: %(default)s)"
+    add("--bin-dir", metavar="DIR", default="/opt/cni/bin", help="the runtime's plugin folder" + default)
+    add(
+        "--conf-dir",
+        metavar="DIR",
+        default="/etc/cni/net.d",
+        help="the runtime's configuration folder" + default,
+    )
+    add(
+        "--plugins",
+        metavar="NAMES",
+        default="none",
+        help="delegates to install beside multinet: all, none, or names with commas between" + default,
+    )
+    add("--standalone", action="store_true", help="delegates that need no daemon (Python scripts)")
+    add("--inline", action="store_true", help="a multinet that needs no daemon either; needs --manifests")
+    add("--manifests", metavar="DIR", default="", help="the manifests that an inline multinet reads")
+    add("--socket", metavar="PATH", default=DEFAULT_SOCKET, help="the daemon's socket" + default)
+    add("--state-dir", metavar="DIR", default="/var/lib/multinet", help="journal and spool" + default)
+    add("--no-conf", action="store_true", help="leave the runtime's configuration alone")
+    add("--name", metavar="NAME", default="multinet", help="the network's name for the runtime" + default)
+    add(
+        "--cni-version",
+        choices=CNI_VERSIONS[3:],
+        default="1.0.0",
+        help="version of the runtime's configuration" + default,
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Everything that can fail without touching the node comes first, the configuration last."""
+    from multinet.adapters.installation import InstallationError
+    from multinet.cli import runtime_conf
+
+    _require_sense(arguments)
+    try:
+        parts = _parts(arguments)
+        if not arguments.no_conf:
+            runtime_conf.require_ours(arguments.conf_dir)
+        for installed, part in zip(_install(parts, arguments), parts, strict=True):
+            print(f"installed {', '.join(part.names)} in {arguments.bin_dir}: {part.what}")
+            for name in installed.saved:
+                print(f"kept the {name} that was there as {name}.before-multinet")
+        if not arguments.no_conf:
+            _configure(arguments)
+    except (InstallationError, ValueError) as error:
+        raise Failure(str(error)) from None
+    return OK
+
+
+def _require_sense(arguments: argparse.Namespace) -> None:
+    if arguments.inline and not arguments.manifests:
+        raise UsageError("--inline needs --manifests DIR: with no daemon nobody watches Kubernetes")
+    if arguments.manifests and not arguments.inline:
+        raise UsageError("--manifests goes with --inline; a daemon has an option of its own for it")
+    from multinet.cni.errors import CNIError
+    from multinet.cni.names import validate_network_name
+
+    try:
+        validate_network_name(arguments.name)
+    except CNIError as error:
+        raise UsageError(f"--name: {error}") from None
+
+
+def _parts(arguments: argparse.Namespace) -> list[_Part]:
+    """The executables to install, made but not yet installed."""
+    from multinet.cli import executables
+
+    delegates = _delegates(arguments.plugins)
+    own_process = arguments.standalone or arguments.inline
+    parts = []
+    if arguments.inline:
+        options = {
+            "manifests": os.path.abspath(arguments.manifests),
+            "state_dir": os.path.abspath(arguments.state_dir),
+            "conf_dir": os.path.abspath(arguments.conf_dir),
+            "bin_dir": os.path.abspath(arguments.bin_dir),
+        }
+        script = executables.inline_meta_plugin(options)
+        parts.append(_Part((META_PLUGIN,), script, "a script that needs no daemon"))
+    else:
+        content, what = executables.shim()
+        parts.append(_Part((META_PLUGIN, *(() if own_process else delegates)), content, what))
+    if own_process and delegates:
+        content = executables.standalone_delegates()
+        parts.append(_Part(delegates, content, "a script that needs no daemon"))
+    return parts
+
+
+def _delegates(plugins: str) -> tuple[str, ...]:
+    from multinet.sdk import registry
+
+    known = registry.types()
+    if plugins in ("all", "none"):
+        return known if plugins == "all" else ()
+    names = tuple(dict.fromkeys(name.strip() for name in plugins.split(",") if name.strip()))
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        what = f'no delegate "{unknown[0]}"' if unknown else "no name given"
+        raise UsageError(f"--plugins: {what} (there are {', '.join(known)}; or all, none)")
+    return names
+
+
+def _install(parts: list[_Part], arguments: argparse.Namespace) -> list[Installed]:
+    """All parts; a first installation that fails midway is taken out again."""
+    from multinet.adapters.installation import MANIFEST, install, uninstall
+
+    bin_dir = arguments.bin_dir
+    spool = os.path.join(os.path.abspath(arguments.state_dir), "spool")
+    is_upgrade = os.path.exists(os.path.join(bin_dir, MANIFEST))
+    try:
+        return [
+            install(part.names, bin_dir, part.content, os.path.abspath(arguments.socket), spool)
+            for part in parts
+        ]
+    except BaseException:
+        if not is_upgrade:
+            uninstall(bin_dir)
+        raise
+
+
+def _configure(arguments: argparse.Namespace) -> None:
+    from multinet.cli import runtime_conf
+
+    cluster = runtime_conf.cluster_network(arguments.conf_dir)
+    content = runtime_conf.compose(arguments.name, arguments.cni_version, cluster)
+    print(f"wrote {runtime_conf.write(arguments.conf_dir, content)}")
+    if cluster is None:
+        print(f"no other network is configured in {arguments.conf_dir}: no pod can start until there is one")
+    else:
+        print(f"the pods' first network is {cluster.path}")

@@ -1,0 +1,77 @@
+"""The options that say what the node is like: the same for the daemon and for calls that need none."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import argparse
+
+    from multinet.daemon.app import Options
+
+__all__ = ["LOG_LEVELS", "NODE_FLAGS", "add_log_level", "add_node_arguments", "node_options"]
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class _Flag(NamedTuple):
+    """One option; ``default`` repeats the daemon's, which would take long to import for a help text."""
+
+    name: str
+    metavar: str
+    meaning: str
+    default: str | int = ""
+
+
+NODE_FLAGS = (
+    _Flag("socket", "PATH", "unix socket that executables connect to", "/run/multinet/multinet.sock"),
+    _Flag("state_dir", "DIR", "journal, and DELs spooled while no daemon ran", "/var/lib/multinet"),
+    _Flag("manifests", "DIR", "pods and NetworkAttachmentDefinitions as manifests, instead of Kubernetes"),
+    _Flag("kubeconfig", "FILE", "how to reach Kubernetes (default: the pod's service account)"),
+    _Flag("node_name", "NAME", "this node in Kubernetes (default: $MULTINET_NODE_NAME, else the host name)"),
+    _Flag("conf_dir", "DIR", "where the default network's configuration is found", "/etc/cni/net.d"),
+    _Flag("named_conf_dir", "DIR", "where networks are found by name", "/etc/cni/multus/net.d"),
+    _Flag("bin_dir", "DIR", "where external plugins are looked for before the caller's CNI_PATH"),
+    _Flag("workers", "N", "calls served at the same time", 8),
+)
+
+
+def add_node_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
+    """Add the options but those named in ``without``."""
+    for flag in NODE_FLAGS:
+        if flag.name not in without:
+            numeric = isinstance(flag.default, int)
+            parser.add_argument(
+                f"--{flag.name.replace('_', '-')}",
+                metavar=flag.metavar,
+                type=_positive if numeric else str,
+                default=flag.default,
+                help=flag.meaning + (" (default: %(default)s)" if flag.default else ""),
+            )
+
+
+def add_log_level(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--log-level``."""
+    parser.add_argument(
+        "--log-level",
+        choices=LOG_LEVELS,
+        default=default,
+        help="the least important records to write to standard error (default: %(default)s)",
+    )
+
+
+def node_options(arguments: argparse.Namespace | SimpleNamespace) -> Options:
+    """The options as the daemon takes them."""
+    from multinet.daemon.app import Options  # and with it nearly all of multinet
+
+    given: dict[str, Any] = {flag.name: getattr(arguments, flag.name, flag.default) for flag in NODE_FLAGS}
+    return Options(**given)
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1024):
+        from argparse import ArgumentTypeError  # a call with no daemon needs no argparse at all
+
+        raise ArgumentTypeError(f'"{text}" is no number from 1 to 1024')
+    return int(text)

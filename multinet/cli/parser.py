@@ -1,0 +1,53 @@
+"""Argument parsers whose faults are one line, and whose help ends in an example and the exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import NoReturn, Protocol
+
+from multinet.cli.failure import USAGE, one_line
+
+__all__ = ["Command", "Parser", "command_parser"]
+
+EXIT_CODES = "exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usage"
+
+
+class Command(Protocol):
+    """What a module of ``multinet.cli`` that is a command has."""
+
+    SUMMARY: str
+    EXAMPLE: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's options."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it; the exit code. Raises Failure, CNIError, OSError."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Options are never abbreviated: a script must not change its meaning when an option is added."""
+
+    def __init__(self, prog: str, description: str, epilog: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Exit 2 with one line."""
+        sys.stderr.write(f"multinet: {one_line(message)} (see {self.prog} --help)\n")
+        sys.exit(USAGE)
+
+
+def command_parser(name: str, command: Command) -> Parser:
+    """The parser of ``multinet NAME``."""
+    example = "\n".join(f"  {line}" for line in command.EXAMPLE.strip().splitlines())
+    codes = getattr(command, "EXIT_CODES", EXIT_CODES)
+    parser = Parser(f"multinet {name}", command.SUMMARY, f"example:\n{example}\n\n{codes}")
+    command.add_arguments(parser)
+    return parser
