@@ -17,6 +17,8 @@ from multinet.adapters.netns import Netns
 
 _MACVLAN_MODES = {1: "private", 2: "vepa", 4: "bridge", 8: "passthru"}
 _IFLA_INFO_SLAVE_DATA = 5
+_NAME_ROOM = 16
+"""IFNAMSIZ, the closing NUL counted in."""
 
 
 class LinkInfo(msgspec.Struct, frozen=True):
@@ -87,6 +89,8 @@ class NetworkStack:
 
     def link(self, name: str) -> LinkInfo | None:
         """The link of that name, or None."""
+        if not 0 < len(name.encode()) < _NAME_ROOM:
+            return None  # the kernel would refuse the question
         answer = self._socket.get(
             nl.message(
                 nl.RTM_GETLINK,
@@ -115,8 +119,13 @@ class NetworkStack:
         return [_link(answer) for answer in self._socket.dump(nl.RTM_GETLINK, nl.ifinfo(), mask)]
 
     def addresses(self, index: int = 0) -> list[AddressInfo]:
-        """Addresses of both families, of one link or of all (0)."""
-        answers = self._socket.dump(nl.RTM_GETADDR, nl.ifaddr(socket.AF_UNSPEC, 0, 0, 0, index))
+        """Addresses of both families, of one link or of all (0); none if there is no such link."""
+        try:
+            answers = self._socket.dump(nl.RTM_GETADDR, nl.ifaddr(socket.AF_UNSPEC, 0, 0, 0, index))
+        except nl.NetlinkError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            return []
         found = [_address(answer) for answer in answers]
         return [a for a in found if index in (0, a.index)]
 

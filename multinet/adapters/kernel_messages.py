@@ -107,7 +107,7 @@ def delete_group(group: int) -> bytes:
     return nl.message(nl.RTM_DELLINK, 0, nl.ifinfo(), nl.u32(nl.IFLA_GROUP, group))
 
 
-def address(item: Address, index: int) -> bytes:
+def address(item: Address | NoAddress, index: int) -> bytes:
     """Add an address, exclusively. IPv4 below /31 gets its broadcast address."""
     interface = ipaddress.ip_interface(item.cidr)
     parts = []

@@ -7,12 +7,16 @@ from typing import Any
 
 import msgspec
 
-from multinet.cni.errors import Code, InvalidConfig
+from multinet.cni.errors import CNIError, Code, InvalidConfig
+from multinet.cni.names import validate_ifname
 from multinet.cni.result import Interface, Result
 from multinet.core.desired import Address, AnyItem, Bridge, MacGuard, Masquerade, NoAddress, Sysctl, Veth
 from multinet.sdk import DelegateConf, Desired, Facts, Sandbox, interface_delegate
 from multinet.sdk.addressing import addressed, announced, with_default_routes, with_gateways
 from multinet.sdk.delegate import chosen_dns, described
+
+_DEFAULT_MTU = 1500
+"""The kernel's for a veth pair; said, so that CHECK sees a change."""
 
 
 class BridgeConf(DelegateConf, frozen=True, kw_only=True):
@@ -63,7 +67,7 @@ def bridge(conf: BridgeConf, pod: Sandbox, host: Facts) -> Desired:
         mac=pod.mac,
         host_name=pod.host_ifname,
         host_mac=pod.host_mac,
-        mtu=conf.mtu,
+        mtu=conf.mtu or _DEFAULT_MTU,
         master=switch.name,
         hairpin=conf.hairpin_mode,
         isolated=conf.port_isolation,
@@ -92,6 +96,10 @@ def _validate(conf: BridgeConf) -> None:
         raise InvalidConfig(
             "$.ipMasqBackend", f'unknown ipmasq backend "{conf.ip_masq_backend}" (nftables or iptables)'
         )
+    try:
+        validate_ifname(conf.bridge)
+    except CNIError as error:
+        raise InvalidConfig("$.bridge", f'"{conf.bridge}": {error.msg}') from None
     if not 0 <= conf.mtu <= 65535:
         raise InvalidConfig("$.mtu", f"invalid MTU {conf.mtu}, must be between 0 and 65535")
     if not 0 <= conf.vlan <= 4094:
@@ -104,7 +112,7 @@ def _validate(conf: BridgeConf) -> None:
 def _switch(conf: BridgeConf, pod: Sandbox, host: Facts) -> Bridge:
     """The bridge with the MAC it has, or was reported with, or will be born with: it never changes again."""
     found = host.link(conf.bridge)
-    made = next((i for i in pod.previous.interfaces if i.name == conf.bridge), None) if pod.previous else None
+    made = next((i for i in pod.made.interfaces if i.name == conf.bridge), None) if pod.made else None
     mac = made.mac if made else found.mac if found else host.fresh_mac(conf.bridge)
     return Bridge(
         place="host", whose="shared", name=conf.bridge, mac=mac, mtu=conf.mtu, promisc=conf.promisc_mode
@@ -127,6 +135,11 @@ def _detection(link: str, enabled: bool) -> list[Sysctl]:
 
 def _gateway(conf: BridgeConf, name: str, ipam: Result, host: Facts) -> list[AnyItem]:
     """Gateway addresses on the bridge, those that conflict away (or refused), forwarding on."""
+    for ip in ipam.ips:
+        if ip.gateway == ip.address.partition("/")[0]:
+            raise InvalidConfig(
+                "$.ipam", f"{ip.address} cannot be the pod's and its gateway's address in one"
+            )
     wanted = list(
         dict.fromkeys(
             f"{ip.gateway}/{ipaddress.ip_interface(ip.address).network.prefixlen}" for ip in ipam.ips
@@ -164,10 +177,9 @@ def _result(
     conf: BridgeConf, pod: Sandbox, host: Facts, switch: Bridge, pair: Veth, ipam: Result | None
 ) -> Result:
     found = host.link(switch.name)
-    mtu = pair.mtu or (found.mtu if found else 1500)
     interfaces = (
-        Interface(name=switch.name, mac=switch.mac, mtu=found.mtu if found else mtu),
-        Interface(name=pair.host_name, mac=pair.host_mac, mtu=pair.mtu or 1500),
-        Interface(name=pair.name, mac=pair.mac, mtu=pair.mtu or 1500, sandbox=pod.netns),
+        Interface(name=switch.name, mac=switch.mac, mtu=found.mtu if found else pair.mtu),
+        Interface(name=pair.host_name, mac=pair.host_mac, mtu=pair.mtu),
+        Interface(name=pair.name, mac=pair.mac, mtu=pair.mtu, sandbox=pod.netns),
     )
     return described(interfaces, 2, ipam, chosen_dns(conf, ipam))

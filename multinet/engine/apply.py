@@ -2,14 +2,17 @@
 
 1. host: links are created, each in its final namespace, under a chosen index;
 2. sysctls that must be there before a link goes up;
-3. host: addresses, port flags, links up; firewall rules;
+3. host: port flags, links up; firewall rules;
 4. sandbox: addresses, links up (so that the kernel announces the addresses), routes;
-5. waiting: IPv6 duplicate address detection, bridge ports.
+5. waiting: IPv6 duplicate address detection, bridge ports;
+6. host: what others share, a bridge's addresses and forwarding. It comes last, when little can fail any more:
+   once it is there others rely on it, and taking it back with this attachment would break theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from multinet.adapters import kernel_messages as messages
 from multinet.adapters.kernel import LinkInfo
@@ -45,7 +48,9 @@ def apply(items: Sequence[AnyItem], scene: Scene, undo: Undo) -> None:
     """
     scene.proceed()
     indexes, bridges = create_links(items, scene, undo)
-    _write_sysctls(select(items, Sysctl), scene)
+    _keep_macs(bridges, scene, indexes)
+    late = [s for s in select(items, Sysctl) if s.place == "host" and not _is_of_new_link(s, items, bridges)]
+    _write_sysctls([s for s in select(items, Sysctl) if s not in late], scene, undo)
     scene.proceed()
     _configure_host(items, scene, undo, indexes, bridges)
     rules = [item for item in items if isinstance(item, Masquerade | MacGuard)]
@@ -56,16 +61,46 @@ def apply(items: Sequence[AnyItem], scene: Scene, undo: Undo) -> None:
     _configure_sandbox(items, scene, undo, indexes)
     wait_for_ports(select(items, Veth), scene, indexes)
     wait_for_addresses(select(items, Address), scene, indexes)
+    _share(items, scene, undo, indexes, bridges)
+    _write_sysctls(late, scene, undo)
 
 
-def _write_sysctls(sysctls: Sequence[Sysctl], scene: Scene) -> None:
+def _keep_macs(bridges: dict[str, LinkInfo | None], scene: Scene, indexes: Indexes) -> None:
+    """A bridge whose MAC nobody has set takes its lowest port's: one that was there keeps what it had."""
+    for name, found in bridges.items():
+        now = scene.host.link_at(indexes["host", name]) if found is not None else None
+        if found is not None and now is not None and now.mac != found.mac:
+            _pin_mac(name, found, scene)
+
+
+def _pin_mac(name: str, link: LinkInfo, scene: Scene) -> None:
+    message = messages.set_link(link.index, mac=link.mac)
+    perform([Step(message, f'failed to keep the MAC of "{name}"')], scene.host, Undo())
+
+
+def _is_of_new_link(sysctl: Sysctl, items: Sequence[AnyItem], bridges: dict[str, LinkInfo | None]) -> bool:
+    """Whether the sysctl (``net/ipv6/conf/LINK/…``) goes away with a host link that was made just now."""
+    parts = sysctl.key.split("/")
+    new = {veth.host_name for veth in select(items, Veth)} | {
+        n for n, found in bridges.items() if found is None
+    }
+    return len(parts) == 5 and parts[3] in new
+
+
+def _write_sysctls(sysctls: Sequence[Sysctl], scene: Scene, undo: Undo) -> None:
     places: tuple[Place, ...] = ("host", "sandbox")
     for place in places:
         settings = [(s.key, s.value, s.tolerant) for s in sysctls if s.place == place]
         if not settings:
             continue
+        stack = scene.stack(place)
+        for key, _, _ in settings:
+            if key.startswith("net/ipv6/conf/lo/"):  # the sandbox's own; others' go away with their link
+                before = stack.read_sysctl(key)
+                if before is not None:
+                    undo.push(f"sysctl {key}", partial(stack.write_sysctls, [(key, before, True)]))
         try:
-            scene.stack(place).write_sysctls(settings)
+            stack.write_sysctls(settings)
         except OSError as error:
             raise CNIError(
                 Code.KERNEL, f"failed to write sysctl {error.filename} in the {place}: {error.strerror}"
@@ -75,49 +110,49 @@ def _write_sysctls(sysctls: Sequence[Sysctl], scene: Scene) -> None:
 def _configure_host(
     items: Sequence[AnyItem], scene: Scene, undo: Undo, indexes: Indexes, bridges: dict[str, LinkInfo | None]
 ) -> None:
-    """Bridges up, stale addresses away, gateway addresses on, ports flagged and up."""
+    """Bridges up, ports flagged and up."""
     steps: list[Step] = []
     for bridge in select(items, Bridge):
-        steps += _raise_bridge(bridge, bridges[bridge.name], indexes["host", bridge.name])
-    for item in items:
-        if isinstance(item, NoAddress | Address) and item.place == "host":
-            steps.append(_address_step(item, indexes[item.place, item.link]))
+        steps += _raise_bridge(bridge, bridges[bridge.name], indexes["host", bridge.name], scene)
     for veth in select(items, Veth):
         index = indexes["host", veth.host_name]
         if veth.hairpin or veth.isolated:
             flags = messages.set_port(index, veth.hairpin, veth.isolated)
             steps.append(Step(flags, f'failed to set port flags of "{veth.host_name}"'))
         steps.append(Step(_up(index, scene.owner.mark), f'failed to set "{veth.host_name}" UP'))
-    added = perform(steps, scene.host, undo)
-    _pin_macs(items, scene, undo, indexes, bridges, added)
+    perform(steps, scene.host, undo)
 
 
-def _raise_bridge(bridge: Bridge, found: LinkInfo | None, index: int) -> list[Step]:
+def _share(
+    items: Sequence[AnyItem], scene: Scene, undo: Undo, indexes: Indexes, bridges: dict[str, LinkInfo | None]
+) -> None:
+    """Stale addresses away, gateway addresses on.
+
+    A bridge that was there before and becomes a gateway keeps its MAC from now on, whatever ports come and go.
+    """
+    steps = [
+        _address_step(item, indexes[item.place, item.link], scene)
+        for item in items
+        if isinstance(item, NoAddress | Address) and item.place == "host"
+    ]
+    added = [step.subject for step in perform(steps, scene.host, undo)]
+    made_now = [name for name, found in bridges.items() if found is None]
+    gained = {item.link for item in select(items, Address) if item in added}
+    for name in gained.difference(made_now):
+        link = scene.host.link(name)
+        if link is not None and link.kind == "bridge":
+            _pin_mac(name, link, scene)
+
+
+def _raise_bridge(bridge: Bridge, found: LinkInfo | None, index: int, scene: Scene) -> list[Step]:
     wanted = IFF_UP | (IFF_PROMISC if bridge.promisc else 0)
     have = 0 if found is None else (IFF_UP if found.up else 0) | (IFF_PROMISC if found.promisc else 0)
-    if wanted & ~have == 0:
+    missing = wanted & ~have
+    if not missing:
         return []
-    return [Step(messages.set_link(index, wanted, wanted), f'failed to set bridge "{bridge.name}" UP')]
-
-
-def _pin_macs(
-    items: Sequence[AnyItem],
-    scene: Scene,
-    undo: Undo,
-    indexes: Indexes,
-    bridges: dict[str, LinkInfo | None],
-    added: Sequence[Step],
-) -> None:
-    """A bridge that was there before and becomes a gateway keeps its MAC, whatever ports come and go later."""
-    steps = []
-    for address in select(items, Address):
-        found = bridges.get(address.link)
-        if address.place == "host" and found is not None and any(s.subject is address for s in added):
-            index = indexes["host", address.link]
-            steps.append(
-                Step(messages.set_link(index, mac=found.mac), f'failed to keep the MAC of "{address.link}"')
-            )
-    perform(steps, scene.host, undo)
+    back = None if found is None else partial(scene.host.send, [messages.set_link(index, 0, missing)])
+    message = messages.set_link(index, wanted, wanted)
+    return [Step(message, f'failed to set bridge "{bridge.name}" UP', undo=back)]
 
 
 def _configure_sandbox(items: Sequence[AnyItem], scene: Scene, undo: Undo, indexes: Indexes) -> None:
@@ -125,7 +160,7 @@ def _configure_sandbox(items: Sequence[AnyItem], scene: Scene, undo: Undo, index
     steps: list[Step] = []
     for item in items:
         if isinstance(item, Address) and item.place == "sandbox":
-            steps.append(_address_step(item, indexes[item.place, item.link]))
+            steps.append(_address_step(item, indexes[item.place, item.link], scene))
     for item in items:
         if isinstance(item, Veth | Macvlan):
             index = indexes["sandbox", item.name]
@@ -155,18 +190,18 @@ def _raise_existing(item: LinkUp, scene: Scene, indexes: Indexes) -> Step:
     return Step(messages.set_link(index, IFF_UP, IFF_UP), f'failed to set "{item.name}" UP', undo=undo)
 
 
-def _address_step(item: Address | NoAddress, index: int) -> Step:
+def _address_step(item: Address | NoAddress, index: int, scene: Scene) -> Step:
+    stack = scene.stack(item.place)
+    add = messages.address(item, index)
+    remove = messages.delete_address(item, index)
     if isinstance(item, NoAddress):
-        return Step(
-            messages.delete_address(item, index), f'failed to remove {item.cidr} from "{item.link}"', GONE
-        )
+        words = f'failed to remove {item.cidr} from "{item.link}"'
+        return Step(remove, words, GONE, undo=partial(stack.send, [add]))
+    words = f'failed to add IP addr {item.cidr} to "{item.link}"'
+    if item.place == "host":
+        words = f'failed to set bridge addr: could not add IP address {item.cidr} to "{item.link}"'
     fine = EXISTS if item.whose == "shared" else ()
-    return Step(
-        messages.address(item, index),
-        f'failed to add IP addr {item.cidr} to "{item.link}"',
-        fine,
-        subject=item,
-    )
+    return Step(add, words, fine, undo=partial(stack.send, [remove]), subject=item)
 
 
 def _up(index: int, alias: str) -> bytes:

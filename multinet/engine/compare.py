@@ -130,6 +130,8 @@ def _veth(item: Veth, sandbox: _View, host: _View) -> Iterator[Difference]:
         return
     if item.host_mac and peer.mac != item.host_mac:
         yield Difference(item.host_name, "mac", item.host_mac, peer.mac)
+    if item.mtu and peer.mtu != item.mtu:
+        yield Difference(item.host_name, "mtu", str(item.mtu), str(peer.mtu))
     if not peer.up:
         yield Difference(item.host_name, "state", "up", "down")
     if item.master:
@@ -145,8 +147,8 @@ def _veth(item: Veth, sandbox: _View, host: _View) -> Iterator[Difference]:
 def _macvlan(item: Macvlan, sandbox: _View, views: dict[Place, _View]) -> Iterator[Difference]:
     link = sandbox.link(item.name)
     yield from _sandbox_link(item, link, "macvlan")
-    parent = views[item.parent_place].link(item.parent)
-    if parent is None:
+    parent = views[item.parent_place].link(item.parent) if item.parent else None
+    if parent is None and item.parent:
         yield Difference(item.name, "master", item.parent, "")
     if link is None or link.kind != "macvlan":
         return
@@ -159,7 +161,10 @@ def _macvlan(item: Macvlan, sandbox: _View, views: dict[Place, _View]) -> Iterat
 
 def _address(item: Address, view: _View) -> Iterator[Difference]:
     link = view.link(item.link)
-    present = {address.cidr for address in view.stack.addresses(link.index)} if link else set()
+    present = {address.cidr: address for address in view.stack.addresses(link.index)} if link else {}
+    if item.cidr in present and present[item.cidr].dad_failed:
+        words = f"link {item.link} has address {item.cidr} in DADFAILED state"
+        yield Difference(item.link, "address", item.cidr, "a duplicate of another host's", words)
     if item.cidr not in present:
         words = f"Failed to match addr {item.cidr} on interface {item.link}"
         yield Difference(item.link, "address", item.cidr, ", ".join(sorted(present)), words)

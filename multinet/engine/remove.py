@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from multinet.adapters import kernel_messages as messages
+from multinet.adapters.kernel import LinkInfo
 from multinet.adapters.netlink import IFF_UP
 from multinet.cni.errors import CNIError
 from multinet.core.desired import Address, AnyItem, LinkUp, MacGuard, Macvlan, Masquerade, Owner, Route, Veth
@@ -105,7 +106,15 @@ def _remove_sandbox_link(name: str, scene: Scene) -> bool:
         return False
     if link.kind == "" and link.name == "lo":
         return False
+    if not link.alias and _lies_elsewhere(link, scene):
+        return False
     return _delete(name, scene, "sandbox")
+
+
+def _lies_elsewhere(link: LinkInfo, scene: Scene) -> bool:
+    """Whether our pair's host end is there with another link at its other end: this sandbox is another one."""
+    ours = scene.host.link(scene.owner.host_ifname)
+    return ours is not None and ours.alias == scene.owner.mark and ours.parent != link.index
 
 
 def _delete(name: str, scene: Scene, place: str) -> bool:

@@ -97,7 +97,8 @@ def _first_gateways(ipam: Result) -> dict[int, str]:
 def _route(link: str, route: ResultRoute, gateways: dict[int, str]) -> Route:
     network = ipaddress.ip_network(route.dst, strict=False)
     scope = SCOPE_UNIVERSE if route.scope is None else route.scope
-    gateway = route.gw or ("" if scope == SCOPE_LINK else gateways.get(network.version, ""))
+    # A route of a scope no wider than the link has no next hop to inherit.
+    gateway = route.gw or ("" if scope >= SCOPE_LINK else gateways.get(network.version, ""))
     return Route(
         link=link,
         dst=str(network),
@@ -111,10 +112,11 @@ def _route(link: str, route: ResultRoute, gateways: dict[int, str]) -> Route:
 
 
 def _placed(route: Route, reachable: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> Route:
-    uncovered = [
-        gateway
-        for gateway in route.gateways
-        if not ipaddress.ip_address(gateway).is_link_local
-        and not any(ipaddress.ip_address(gateway) in network for network in reachable)
-    ]
+    uncovered = [gateway for gateway in route.gateways if not _is_covered(gateway, reachable)]
     return replace(route, onlink=True) if uncovered else route
+
+
+def _is_covered(gateway: str, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    """Whether one of the networks holds the gateway; IPv6 link-local ones are on every link."""
+    address = ipaddress.ip_address(gateway)
+    return (address.version == 6 and address.is_link_local) or any(address in network for network in networks)

@@ -8,6 +8,16 @@ import msgspec
 
 from multinet.cni.result import DNS, Interface, IPConfig, Result
 from multinet.core.desired import AnyItem, Owner
+from multinet.sdk.ipam import member
+
+
+class DNSConf(msgspec.Struct, frozen=True):
+    """``dns`` of a configuration: a list that is there but empty says something, an absent one doesn't."""
+
+    nameservers: tuple[str, ...] | None = None
+    domain: str = ""
+    search: tuple[str, ...] | None = None
+    options: tuple[str, ...] | None = None
 
 
 class DelegateConf(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -20,7 +30,7 @@ class DelegateConf(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     name: str = ""
     type: str = ""
     ipam: dict[str, Any] = {}
-    dns: dict[str, Any] = {}
+    dns: DNSConf = DNSConf()
     capabilities: dict[str, bool] = {}
     runtime_config: dict[str, Any] = {}
     args: dict[str, Any] = {}
@@ -29,7 +39,7 @@ class DelegateConf(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     @property
     def has_ipam(self) -> bool:
         """True when addresses are to be given (L3); an ``ipam`` without ``type`` means L2."""
-        return bool(self.ipam.get("type"))
+        return bool(member(self.ipam, "type"))
 
 
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +53,9 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     ipam: Result | None = None
     """Addresses, routes and DNS; None for L2."""
     previous: Result | None = None
-    """The result of the ADD (CHECK), or of the previous plugin of the chain (ADD)."""
+    """ADD: the result of the previous plugin of the chain."""
+    made: Result | None = None
+    """CHECK: the result of the ADD."""
 
     @property
     def ifname(self) -> str:
@@ -52,8 +64,21 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mac(self) -> str:
-        """MAC of the sandbox end: as asked for, as it was made, or one derived from the attachment."""
-        return self.requested_mac or self._made_mac() or self.owner.mac("sandbox")
+        """MAC of the sandbox end: as it was made, as asked for, or one derived from the attachment."""
+        return self.mac_or(self.owner.mac("sandbox"))
+
+    def mac_or(self, otherwise: str) -> str:
+        """MAC of the sandbox end: as it was made, as asked for, or else ``otherwise``."""
+        made = self.made_interface
+        return (made.mac if made else "") or self.requested_mac or otherwise
+
+    @property
+    def made_interface(self) -> Interface | None:
+        """The interface in the sandbox as the ADD reported it; None before and in ADD."""
+        for interface in self.made.interfaces if self.made else ():
+            if interface.sandbox and interface.name == self.ifname:
+                return interface
+        return None
 
     @property
     def host_ifname(self) -> str:
@@ -67,15 +92,11 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
         made = self._made_host_end()
         return made.mac if made else self.owner.mac("host")
 
-    def _made_mac(self) -> str:
-        for interface in self.previous.interfaces if self.previous else ():
-            if interface.sandbox and interface.name == self.ifname:
-                return interface.mac
-        return ""
-
     def _made_host_end(self) -> Interface | None:
-        host_ends = [i for i in self.previous.interfaces if not i.sandbox] if self.previous else []
-        return host_ends[-1] if len(host_ends) > 1 else None
+        """The second interface on the host, after the bridge; ours is known by its name."""
+        ends = [i for i in self.made.interfaces if not i.sandbox] if self.made else []
+        ours = [i for i in ends if i.name == self.owner.host_ifname]
+        return next(iter([*ours, *ends[1:2]]), None)
 
 
 class Desired(msgspec.Struct, frozen=True):
@@ -95,9 +116,7 @@ def described(interfaces: tuple[Interface, ...], sandbox_index: int, ipam: Resul
 
 def chosen_dns(conf: DelegateConf, ipam: Result | None) -> DNS:
     """The configuration's ``dns`` as a whole if it says anything (an empty list counts), else the IPAM's."""
-    raw = conf.dns
-    said = [key for key in ("nameservers", "search", "options") if raw.get(key) is not None]
-    if said or raw.get("domain"):
-        lists = {key: tuple(raw.get(key) or ()) for key in ("nameservers", "search", "options")}
-        return DNS(domain=raw.get("domain") or "", **lists)
+    own = conf.dns
+    if own.domain or any(said is not None for said in (own.nameservers, own.search, own.options)):
+        return DNS(own.nameservers or (), own.domain, own.search or (), own.options or ())
     return ipam.dns if ipam else DNS()

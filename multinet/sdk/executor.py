@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from multinet.cni.chain import PluginCall
 from multinet.cni.errors import CNIError, Code
@@ -12,7 +15,11 @@ from multinet.sdk import registry
 from multinet.sdk.node import Node
 
 PINNED = "multinet/executable"
-"""Key of a plugin object that names an executable by path: it is run even if the type is one of ours."""
+"""Key of a plugin object that has an executable run even if the type is one of ours: ``true``, or which one.
+
+Only an executable in a folder of ``CNI_PATH``, by name or whole path: whoever may write a network must not
+thereby run any file of the host.
+"""
 
 
 class DelegateExecutor:
@@ -27,7 +34,7 @@ class DelegateExecutor:
         """One verb of one plugin; the result object of an ADD. Raises CNIError."""
         plugin = None if is_pinned(call.conf) else registry.plugin(call.type)
         if plugin is None:
-            return self._node.external.run(call)
+            return self._node.external.run(located(call, call.conf))
         match call.verb:
             case "ADD":
                 outcome = plugin.add(call, self._node)
@@ -46,8 +53,22 @@ class DelegateExecutor:
         return None
 
 
+def located(call: PluginCall, plugin: Mapping[str, Any]) -> PluginCall:
+    """The call with the executable that the object ``plugin`` pins, if it does. Raises CNIError code 7."""
+    pinned = plugin.get(PINNED)
+    if not isinstance(pinned, str):
+        return call
+    folder, name = os.path.split(pinned)
+    if folder and folder not in call.invocation.path:
+        raise CNIError(
+            Code.INVALID_CONFIG,
+            f'"{PINNED}": "{pinned}" is not in a folder of CNI_PATH ({":".join(call.invocation.path)})',
+        )
+    return msgspec.structs.replace(call, type=name)
+
+
 def is_pinned(conf: Mapping[str, Any]) -> bool:
-    """True when the plugin object names its executable by path."""
+    """True when the plugin object insists on an executable."""
     return bool(conf.get(PINNED))
 
 

@@ -12,7 +12,7 @@ from multinet.cni.decode import convert
 from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.cni.invocation import parse_args, require_known_args
 from multinet.cni.result import Result
-from multinet.core.desired import AnyItem, Difference, LinkUp
+from multinet.core.desired import AnyItem, Difference, LinkUp, Macvlan, Veth
 from multinet.engine.apply import apply
 from multinet.engine.compare import compare
 from multinet.engine.creation import FactsChanged
@@ -87,15 +87,15 @@ class InterfacePlugin(Generic[C]):
         source = ipam_source(call, conf, node)
         found = source.check() if source is not None else []
         previous = previous_result(call.conf)
-        if previous is None:
+        if previous is None and not self.existing:
             raise CNIError(Code.INVALID_CONFIG, "Required prevResult missing")
         with node.scene(call, pod.owner) as scene:
-            found += _interface_differences(pod, previous)
+            if previous is not None and not self.existing:
+                found += _interface_differences(pod, previous)
+                pod = replace(pod, made=previous, ipam=_own_part(previous, pod) if source else None)
             if items is None:
-                ipam = _own_part(previous, pod) if source is not None else None
-                made = replace(pod, ipam=ipam, previous=previous, requested_mac="")
-                items = self.desired(conf, made, scene.facts).items
-            found += compare(items, scene)
+                items = self.desired(conf, pod, scene.facts).items
+            found += compare(_as_reported(items, pod), scene)
         if found:
             raise check_failure(found)
 
@@ -137,10 +137,12 @@ class InterfacePlugin(Generic[C]):
         """What an ADD needs of the host is there, and so are addresses."""
         conf = convert(call.conf, self.conf)
         try:
-            with node.scene(call, owner_of(call)) as scene:
-                self.desired(conf, self._pod(call, conf), scene.facts)
+            if not self.existing:
+                with node.scene(call, owner_of(call)) as scene:
+                    self.desired(conf, self._pod(call, conf), scene.facts)
         except CNIError as error:
-            raise CNIError(Code.NOT_AVAILABLE, error.msg, error.details) from None
+            if error.code != Code.INVALID_NETNS:  # what lies in a sandbox can't be known before there is one
+                raise CNIError(Code.NOT_AVAILABLE, error.msg, error.details) from None
         source = ipam_source(call, conf, node)
         if source is not None:
             source.status()
@@ -239,6 +241,19 @@ def _own_part(previous: Result, pod: Sandbox) -> Result:
         ip for ip in previous.ips if (at := previous.interface_of(ip)) is None or at.name == pod.ifname
     )
     return Result(ips=ips, routes=previous.routes, dns=previous.dns)
+
+
+def _as_reported(items: tuple[AnyItem, ...], pod: Sandbox) -> list[AnyItem]:
+    """The items with the MAC and MTU that the result has: a later plugin of the chain may have changed them."""
+    link = pod.made_interface
+    if link is None:
+        return list(items)
+    return [
+        replace(item, mac=link.mac or item.mac, mtu=link.mtu or item.mtu)
+        if isinstance(item, Veth | Macvlan) and item.name == link.name
+        else item
+        for item in items
+    ]
 
 
 def _interface_differences(pod: Sandbox, previous: Result) -> list[Difference]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from typing import Any, Protocol
 
@@ -14,9 +15,13 @@ from multinet.core.desired import Difference
 from multinet.ports import Ipam
 from multinet.sdk import registry
 from multinet.sdk.delegate import DelegateConf
-from multinet.sdk.executor import PINNED, is_pinned
+from multinet.sdk.executor import is_pinned, located
+from multinet.sdk.ipam import member
 from multinet.sdk.ipam_plugin import IpamPlugin, previous_result, request_of, version_of
 from multinet.sdk.node import Node
+
+_RELEASE_TIME = 10.0
+"""Seconds."""
 
 
 class IpamSource(Protocol):
@@ -46,10 +51,10 @@ def ipam_source(call: PluginCall, conf: DelegateConf | None, node: Node) -> Ipam
 
     Without ``conf`` (DEL, GC) the raw object is trusted as far as it can be read.
     """
-    raw = conf.ipam if conf is not None else call.conf.get("ipam")
+    raw = conf.ipam if conf is not None else member(call.conf, "ipam")
     if not isinstance(raw, dict):
         return None
-    kind = raw.get("type")
+    kind = member(raw, "type")
     if not kind or not isinstance(kind, str):
         return None
     plugin = None if is_pinned(raw) else registry.plugin(kind)
@@ -72,7 +77,7 @@ class _InProcess:
         return self._ipam.allocate(self._request)
 
     def release(self) -> None:
-        self._ipam.release(self._request)
+        self._ipam.release(request_of(_unhurried(self._call)))
 
     def check(self) -> list[Difference]:
         return self._ipam.check(self._request, previous_result(self._call.conf))
@@ -98,7 +103,7 @@ class _External:
         return Result.from_json(self._run("ADD") or {}, version_of(self._call.conf))
 
     def release(self) -> None:
-        self._run("DEL")
+        self._run("DEL", _unhurried(self._call))
 
     def check(self) -> list[Difference]:
         self._run("CHECK")
@@ -110,13 +115,14 @@ class _External:
     def status(self) -> None:
         self._run("STATUS")
 
-    def _run(self, verb: str) -> dict[str, Any] | None:
-        conf = dict(self._call.conf)
-        pinned = conf.get("ipam", {}).get(PINNED)
-        if pinned:
-            conf[PINNED] = pinned
-        invocation = msgspec.structs.replace(self._call.invocation, command=verb)
-        call = msgspec.structs.replace(
-            self._call, verb=verb, type=self._kind, conf=conf, invocation=invocation
-        )
-        return self._node.external.run(call)
+    def _run(self, verb: str, call: PluginCall | None = None) -> dict[str, Any] | None:
+        call = call or self._call
+        invocation = msgspec.structs.replace(call.invocation, command=verb)
+        call = msgspec.structs.replace(call, verb=verb, type=self._kind, invocation=invocation)
+        return self._node.external.run(located(call, member(call.conf, "ipam") or {}))
+
+
+def _unhurried(call: PluginCall) -> PluginCall:
+    """The call with time enough to give addresses back, even when the ADD has run out of time or its caller."""
+    deadline = None if call.deadline is None else max(call.deadline, time.monotonic() + _RELEASE_TIME)
+    return msgspec.structs.replace(call, deadline=deadline, cancel_fd=None)
