@@ -17,6 +17,7 @@ from multinet.core.selection import capability_args, delegate_args, select_netwo
 from multinet.core.settings import Settings
 from multinet.daemon.attachments import Attachments, network_of
 from multinet.daemon.call import Call
+from multinet.daemon.executables import require_executables
 from multinet.daemon.locks import ContainerLocks
 from multinet.daemon.networks import META_TYPES, LoadedNetwork, load_network
 from multinet.daemon.pods import pod_of, publish
@@ -73,6 +74,8 @@ class Handler:
         loaded = [load_network(one, settings, self._cluster, call.time_left) for one in plan]
         warn_of(call, pod, plan, loaded, settings)
         records = [self._record(one, network, pod, call) for one, network in zip(plan, loaded, strict=True)]
+        for record, one in zip(records, loaded, strict=True):
+            require_executables(one.network, record.path)
         self._attachments.require_free([record.ifname for record in records], call)
         self._journal.begin(records)
         made: list[AttachmentRecord] = []
