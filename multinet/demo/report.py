@@ -81,7 +81,7 @@ class Report:
 
 def _can_print(text: str, stream: TextIO) -> bool:
     try:
-        text.encode(stream.encoding or "ascii")
+        text.encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:
         return False
     return True
