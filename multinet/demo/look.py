@@ -81,7 +81,8 @@ def pod_interfaces(netns: str) -> list[PodInterface]:
     with Netns.open(netns) as sandbox, NetworkStack(sandbox) as inside, _node() as node:
         host = {link.index: link for link in node.links()}
         addresses = inside.addresses()
-        return [_interface(link, addresses, host) for link in inside.links() if link.name != "lo"]
+        links = sorted(inside.links(), key=lambda link: link.index)
+        return [_interface(link, addresses, host) for link in links if link.name != "lo"]
 
 
 def holdings() -> Holdings:
@@ -98,9 +99,9 @@ def holdings() -> Holdings:
 
 
 def bridges() -> list[str]:
-    """The node's bridges."""
+    """The node's bridges, by name."""
     with _node() as node:
-        return [link.name for link in node.links() if link.kind == "bridge"]
+        return sorted(link.name for link in node.links() if link.kind == "bridge")
 
 
 def leases(container_id: str = "") -> list[str]:
