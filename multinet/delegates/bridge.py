@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -80,7 +81,7 @@ def bridge(conf: BridgeConf, pod: Sandbox, host: Facts) -> Desired:
         items += _detection(pair.name, conf.enable_dad)
         items += [*announced(pair.name), *addressed(pair.name, ipam)]
         if gateway:
-            items += _gateway(conf, switch.name, ipam, host)
+            items += _gateway(conf, switch.name, ipam, () if pod.made else _present(switch.name, host))
         if conf.ip_masq:
             backend = conf.ip_masq_backend or host.masquerade_backend()
             items += [Masquerade(cidr=ip.address, owner=pod.owner, backend=backend) for ip in ipam.ips]  # type: ignore[arg-type]
@@ -133,8 +134,13 @@ def _detection(link: str, enabled: bool) -> list[Sysctl]:
     return [Sysctl(key=f"net/ipv6/conf/{link}/{key}", value=value, tolerant=True) for key in keys]
 
 
-def _gateway(conf: BridgeConf, name: str, ipam: Result, host: Facts) -> list[AnyItem]:
-    """Gateway addresses on the bridge, those that conflict away (or refused), forwarding on."""
+def _present(name: str, host: Facts) -> tuple[str, ...]:
+    found = host.link(name)
+    return host.addresses(found) if found else ()
+
+
+def _gateway(conf: BridgeConf, name: str, ipam: Result, addresses: Iterable[str]) -> list[AnyItem]:
+    """Gateway addresses on the bridge, those of ``addresses`` that conflict away (or refused), forwarding on."""
     for ip in ipam.ips:
         if ip.gateway == ip.address.partition("/")[0]:
             raise InvalidConfig(
@@ -145,9 +151,8 @@ def _gateway(conf: BridgeConf, name: str, ipam: Result, host: Facts) -> list[Any
             f"{ip.gateway}/{ipaddress.ip_interface(ip.address).network.prefixlen}" for ip in ipam.ips
         )
     )
-    found = host.link(name)
     items: list[AnyItem] = []
-    for present in host.addresses(found) if found else ():
+    for present in addresses:
         conflict = next(
             (cidr for cidr in wanted if present not in wanted and _conflicts(present, cidr)), None
         )

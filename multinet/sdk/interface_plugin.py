@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +13,7 @@ from multinet.cni.decode import convert
 from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.cni.invocation import parse_args, require_known_args
 from multinet.cni.result import Result
-from multinet.core.desired import AnyItem, Difference, LinkUp, Macvlan, Veth
+from multinet.core.desired import AnyItem, Difference, LinkUp
 from multinet.engine.apply import apply
 from multinet.engine.compare import compare
 from multinet.engine.creation import FactsChanged
@@ -91,11 +92,11 @@ class InterfacePlugin(Generic[C]):
             raise CNIError(Code.INVALID_CONFIG, "Required prevResult missing")
         with node.scene(call, pod.owner) as scene:
             if previous is not None and not self.existing:
-                found += _interface_differences(pod, previous)
+                found += _interface_differences(pod, previous, scene)
                 pod = replace(pod, made=previous, ipam=_own_part(previous, pod) if source else None)
             if items is None:
                 items = self.desired(conf, pod, scene.facts).items
-            found += compare(_as_reported(items, pod), scene)
+            found += [d for d in compare(items, scene) if not _is_reported(d, pod)]
         if found:
             raise check_failure(found)
 
@@ -243,24 +244,30 @@ def _own_part(previous: Result, pod: Sandbox) -> Result:
     return Result(ips=ips, routes=previous.routes, dns=previous.dns)
 
 
-def _as_reported(items: tuple[AnyItem, ...], pod: Sandbox) -> list[AnyItem]:
-    """The items with the MAC and MTU that the result has: a later plugin of the chain may have changed them."""
+def _is_reported(difference: Difference, pod: Sandbox) -> bool:
+    """Whether the result has the MAC or MTU that the link has: a later plugin of the chain changed it."""
     link = pod.made_interface
-    if link is None:
-        return list(items)
-    return [
-        replace(item, mac=link.mac or item.mac, mtu=link.mtu or item.mtu)
-        if isinstance(item, Veth | Macvlan) and item.name == link.name
-        else item
-        for item in items
-    ]
+    if link is None or difference.subject != link.name:
+        return False
+    return (difference.field, difference.have) in (("mac", link.mac), ("mtu", str(link.mtu)))
 
 
-def _interface_differences(pod: Sandbox, previous: Result) -> list[Difference]:
+def _interface_differences(pod: Sandbox, previous: Result, scene: Scene) -> list[Difference]:
     """The previous result must name the interface in the very namespace that CHECK was called for."""
     named = [i for i in previous.interfaces if i.name == pod.ifname and i.sandbox]
-    if not previous.interfaces or any(i.sandbox == pod.netns for i in named):
+    if not previous.interfaces or any(_is_sandbox(i.sandbox, pod, scene) for i in named):
         return []
     have = named[0].sandbox if named else ""
     words = f"Sandbox in prevResult {have} doesn't match configured netns: {pod.netns}"
     return [Difference(pod.ifname, "sandbox", pod.netns, have, words)]
+
+
+def _is_sandbox(path: str, pod: Sandbox, scene: Scene) -> bool:
+    """Whether ``path`` leads to the sandbox, which may have been given another one."""
+    if path == pod.netns:
+        return True
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return (status.st_dev, status.st_ino) == scene.stack("sandbox").netns.identity
