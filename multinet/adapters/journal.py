@@ -36,8 +36,8 @@ class SqliteJournal:
     """A journal file; safe for use by several threads and processes."""
 
     def __init__(self, path: str) -> None:
-        os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
         try:
+            os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
             self._database = sqlite3.connect(
                 path, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=32
             )
@@ -46,6 +46,7 @@ class SqliteJournal:
             self._database.execute("PRAGMA synchronous = NORMAL")
             found = self._database.execute("PRAGMA user_version").fetchone()[0]
             if found > _VERSION:
+                self._database.close()
                 raise CNIError(
                     Code.IO_FAILURE,
                     f"journal {path} has version {found}, newer than this multinet knows ({_VERSION})",

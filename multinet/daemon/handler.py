@@ -76,10 +76,10 @@ class Handler:
         records = [self._record(one, network, pod, call) for one, network in zip(plan, loaded, strict=True)]
         for record, one in zip(records, loaded, strict=True):
             require_executables(one.network, record.path)
-        self._attachments.require_free([record.ifname for record in records], call)
         self._journal.begin(records)
         made: list[AttachmentRecord] = []
         try:
+            self._attachments.require_free([record.ifname for record in records], call)
             for record, network in zip(records, loaded, strict=True):
                 self._attach(record, network, call, made)
             answer = made[0].parsed_result().as_version(call.cni_version)
@@ -206,12 +206,24 @@ class Handler:
                 settle_default_routes(routes, stack)
 
     def _clear_leftovers(self, call: Call) -> None:
-        """What is left of this container is removed before a new try begins, unless it is whole and lives."""
-        records = self._journal.of(call.invocation.container_id)
+        """What is left of this container is removed before a new try begins, unless it is whole and lives.
+
+        Raises CNIError code 11 when that can't be done now.
+        """
+        container_id = call.invocation.container_id
+        records = self._journal.of(container_id)
+        if not records:
+            return
         with self._attachments.sandbox_of(records, call.netns) as sandbox:
-            whole = sandbox is not None and all(record.phase == "ready" for record in records)
-        if records and not whole:
-            self.detach_container(call.invocation.container_id, call)
+            if sandbox is not None and all(record.phase == "ready" for record in records):
+                return
+        self.detach_container(container_id, call)
+        left = [f"{record.ifname}: {record.failure}" for record in self._journal.of(container_id)]
+        if left:
+            raise CNIError(
+                Code.TRY_AGAIN,
+                f"container {container_id}: what an earlier try left can't be removed yet: {'; '.join(left)}",
+            )
 
     def _record(
         self, planned: PlannedAttachment, loaded: LoadedNetwork, pod: Pod, call: Call
