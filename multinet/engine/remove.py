@@ -114,7 +114,9 @@ def _remove_sandbox_link(name: str, scene: Scene) -> bool:
 def _lies_elsewhere(link: LinkInfo, scene: Scene) -> bool:
     """Whether our pair's host end is there with another link at its other end: this sandbox is another one."""
     ours = scene.host.link(scene.owner.host_ifname)
-    return ours is not None and ours.alias == scene.owner.mark and ours.parent != link.index
+    if ours is None or ours.alias != scene.owner.mark:
+        return False
+    return (ours.parent, link.parent) != (link.index, ours.index)
 
 
 def _delete(name: str, scene: Scene, place: str) -> bool:

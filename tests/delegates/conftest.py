@@ -205,26 +205,35 @@ class Bench:
 
 
 def _state(bench: Bench, netns: Netns | None) -> Json:
-    links = bench.ip("-d", "link", netns=netns)
-    for link in links:
-        for volatile in ("hello_timer", "tcn_timer", "topology_change_timer", "gc_timer"):
-            link.get("linkinfo", {}).get("info_data", {}).pop(volatile, None)
+    """What is configured; what the kernel derives in its own time (carrier, DAD, its routes) is left out."""
+    links = {}
+    for link in bench.ip("-d", "link", netns=netns):
+        kept = (
+            "ifindex",
+            "mtu",
+            "address",
+            "master",
+            "link",
+            "link_index",
+            "group",
+            "ifalias",
+            "promiscuity",
+        )
+        flags = sorted({"UP", "PROMISC", "NOARP", "ALLMULTI"}.intersection(link["flags"]))
+        kind = link.get("linkinfo", {}).get("info_kind", "")
+        links[link["ifname"]] = {key: link.get(key) for key in kept} | {"flags": flags, "kind": kind}
     addresses = {
-        link["ifname"]: sorted(f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"])
+        link["ifname"]: sorted(
+            f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["scope"] != "link"
+        )
         for link in bench.ip("addr", netns=netns)
     }
-    routes = [
-        sorted(
-            json.dumps(r, sort_keys=True) for r in bench.ip(f, "route", "show", "table", "all", netns=netns)
-        )
-        for f in ("-4", "-6")
-    ]
-    return {
-        "links": links,
-        "addresses": addresses,
-        "routes": routes,
-        "sysctls": sysctls(netns or bench.lab.host),
-    }
+    routes = []
+    for family in ("-4", "-6"):
+        found = bench.ip(family, "route", "show", "table", "all", netns=netns)
+        routes += sorted(json.dumps(r, sort_keys=True) for r in found if r.get("protocol") != "kernel")
+    settings = sysctls(netns or bench.lab.host)
+    return {"links": links, "addresses": addresses, "routes": routes, "sysctls": settings}
 
 
 def sysctls(netns: Netns) -> dict[str, str]:
