@@ -61,7 +61,7 @@ class Ours:
     def __init__(self, lab: Lab, shim: Path, manifests: Path, pods: int) -> None:
         """Write manifests of the networks, and of ``pods`` pods that ask for them."""
         self._shim = shim
-        self._folder = lab.folder("ours")
+        self._folder = lab.memory_folder("ours")
         default, *further = pod_networks(1)
         network = self._folder / "default-network.conflist"
         conf = default.configuration("pods", self._folder / "ipam")
@@ -122,7 +122,7 @@ class GoPlugins:
 
     def __init__(self, lab: Lab, plugins: Path = GO_PLUGINS) -> None:
         self._plugins = plugins
-        self._folder = lab.folder("go")
+        self._folder = lab.memory_folder("go")
         self._networks = [
             (one, one.configuration(one.ifname, self._folder / "ipam")) for one in pod_networks(2)
         ]

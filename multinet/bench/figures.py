@@ -27,6 +27,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     quick: bool
     seconds: float
     """How long the run took."""
+    filesystems: dict[str, str]
+    """What the pods' files, and the daemon's journal, were on."""
     concurrency: int
     turns: Taken
     """One pod at a time."""
@@ -73,7 +75,7 @@ def figures(findings: Findings, machine: dict[str, Any]) -> dict[str, Any]:
         },
         "quick": findings.quick,
         "seconds": round(findings.seconds, 1),
-        "machine": machine,
+        "machine": {**machine, "filesystems": findings.filesystems},
     }
 
 
@@ -160,7 +162,7 @@ def _cpu(series: Series) -> dict[str, float]:
 
 def _summary(times: list[float]) -> dict[str, Any]:
     found = summary(times)
-    row = {"pods": found.count} | {
+    row = {"count": found.count} | {
         f"{key}_ms": getattr(found, key) for key in ("min", "p50", "p90", "p99", "max")
     }
     return {key: round(value, 3) for key, value in row.items()}

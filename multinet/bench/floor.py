@@ -25,7 +25,7 @@ class Floor:
     _node = 3
 
     def __init__(self, lab: Lab) -> None:
-        self._folder = lab.folder(f"floor{self._node}")
+        self._folder = lab.memory_folder(f"floor{self._node}")
         self._networks = pod_networks(self._node)
         self._ip = shutil.which("ip") or "/sbin/ip"
         bridges = [one for one in self._networks if one.bridge]

@@ -33,14 +33,15 @@ def profile(pods: int, output: Path, top: int = 40) -> str:
     Raises BenchError.
     """
     with Lab() as lab:
-        ours = Ours(lab, lab.folder("bin") / "multinet", lab.folder("manifests"), pods)
+        manifests = lab.memory_folder("manifests")
+        ours = Ours(lab, lab.folder("bin") / "multinet", manifests, pods)
         options = Options(
             socket=str(lab.directory / "unused.sock"),
             state_dir=str(lab.folder("state")),
-            manifests=str(lab.folder("manifests")),
+            manifests=str(manifests),
         )
         with lab.host.entered():
-            application = Application(options)
+            application = Application(options, lab.host)
             try:
                 return _profiled(lab, ours, application, pods, output, top)
             finally:

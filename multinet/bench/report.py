@@ -31,17 +31,19 @@ def table(figures: dict[str, Any]) -> str:
 
 def _heading(figures: dict[str, Any]) -> Iterator[str]:
     machine = figures["machine"]
+    filesystems = machine["filesystems"]
     yield "pod: eth0 by bridge, net1 by macvlan, net2 by bridge; host-local; no masquerading"
     yield (
         f"Linux {machine['kernel']}, {machine['cores']} cores, load {machine['load_1min']}, "
-        f"Python {machine['python']}; {figures['seconds']} s{', quick' if figures['quick'] else ''}"
+        f"Python {machine['python']}; files on {filesystems['files']}, journal on {filesystems['journal']}; "
+        f"{figures['seconds']} s{', quick' if figures['quick'] else ''}"
     )
 
 
 def _turns(figures: dict[str, Any]) -> Iterator[str]:
     found = figures["one_at_a_time"]
     for verb in ("ADD", "DEL"):
-        pods = found["ours"][verb]["pods"]
+        pods = found["ours"][verb]["count"]
         yield ""
         yield _row(f"{verb}, one at a time, {pods} pods, ms", "min", "p50", "p90", "p99", "max", "ours/it")
         for name, verbs in found.items():
@@ -59,7 +61,7 @@ def _load(figures: dict[str, Any]) -> Iterator[str]:
     found = dict(figures["at_once"])
     concurrency = found.pop("concurrency")
     for verb in ("ADD", "DEL"):
-        what = f"{verb}, {concurrency} at once, {found['ours'][verb]['pods']} pods"
+        what = f"{verb}, {concurrency} at once, {found['ours'][verb]['count']} pods"
         yield ""
         yield _row(what, "pods/s", "p50 ms", "p99 ms", "p99/p50", "failed", "ours/it")
         for name, verbs in found.items():

@@ -7,6 +7,7 @@ import time
 import msgspec
 
 from multinet.bench.figures import Findings
+from multinet.bench.lab import filesystem_of
 from multinet.bench.measure import bursts, start_costs, take_turns
 from multinet.bench.stage import Stage
 
@@ -53,6 +54,10 @@ def measure(size: Size) -> Findings:
         load = bursts(stage, size.pods_at_once, size.concurrency, size.rounds, started + size.load_limit)
         return Findings(
             quick=size.quick,
+            filesystems={
+                "files": filesystem_of(stage.lab.memory),
+                "journal": filesystem_of(stage.lab.directory),
+            },
             seconds=time.monotonic() - started,
             concurrency=size.concurrency,
             turns=turns,

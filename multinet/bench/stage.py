@@ -39,12 +39,13 @@ class Stage:
         socket, state = lab.directory / "multinet.sock", lab.folder("state")
         self.shim = install_shim(lab, socket, state / "spool")
         self.true = compile_static("int main(void) { return 0; }\n", lab.directory / "true")
-        self.ours = Ours(lab, self.shim, lab.folder("manifests"), pods)
+        manifests = lab.memory_folder("manifests")
+        self.ours = Ours(lab, self.shim, manifests, pods)
         self.go = GoPlugins(lab) if GoPlugins.present() else None
         self.floors = (Floor(lab), GroupFloor(lab))
         for number in range(pods):
             lab.sandbox(number)
-        self.daemon = self._held.enter_context(NodeDaemon(lab, socket, state, lab.directory / "manifests"))
+        self.daemon = self._held.enter_context(NodeDaemon(lab, socket, state, manifests))
 
     @property
     def contenders(self) -> tuple[Contender, ...]:
