@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from multinet.cli.failure import OK, Failure, UsageError
 from multinet.shim import CNI_VERSIONS, DEFAULT_SOCKET
-
-if TYPE_CHECKING:
-    from multinet.adapters.installation import Installed
 
 SUMMARY = "Install the executables and the runtime's configuration, or upgrade them."
 EXAMPLE = """\
@@ -70,14 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
         parts = _parts(arguments)
         if not arguments.no_conf:
             runtime_conf.require_ours(arguments.conf_dir)
-        for installed, part in zip(_install(parts, arguments), parts, strict=True):
-            print(f"installed {', '.join(part.names)} in {arguments.bin_dir}: {part.what}")
-            for name in installed.saved:
-                print(f"kept the {name} that was there as {name}.before-multinet")
-        if not arguments.no_conf:
-            _configure(arguments)
+        done = _install(parts, arguments)
     except (InstallationError, ValueError) as error:
         raise Failure(str(error)) from None
+    print("\n".join(done))
     return OK
 
 
@@ -134,31 +127,38 @@ def _delegates(plugins: str) -> tuple[str, ...]:
     return names
 
 
-def _install(parts: list[_Part], arguments: argparse.Namespace) -> list[Installed]:
-    """All parts; a first installation that fails midway is taken out again."""
-    from multinet.adapters.installation import MANIFEST, install, uninstall
+def _install(parts: list[_Part], arguments: argparse.Namespace) -> list[str]:
+    """What was done; a first installation that fails midway is taken out again."""
+    from multinet.adapters.installation import MANIFEST, uninstall
 
-    bin_dir = arguments.bin_dir
-    spool = os.path.join(os.path.abspath(arguments.state_dir), "spool")
-    is_upgrade = os.path.exists(os.path.join(bin_dir, MANIFEST))
+    is_upgrade = os.path.exists(os.path.join(arguments.bin_dir, MANIFEST))
     try:
-        return [
-            install(part.names, bin_dir, part.content, os.path.abspath(arguments.socket), spool)
-            for part in parts
-        ]
+        done = [line for part in parts for line in _put(part, arguments)]
+        return done if arguments.no_conf else done + _configure(arguments)
     except BaseException:
         if not is_upgrade:
-            uninstall(bin_dir)
+            uninstall(arguments.bin_dir)
         raise
 
 
-def _configure(arguments: argparse.Namespace) -> None:
+def _put(part: _Part, arguments: argparse.Namespace) -> list[str]:
+    from multinet.adapters.installation import BACKUP_SUFFIX, install
+
+    spool = os.path.join(os.path.abspath(arguments.state_dir), "spool")
+    installed = install(part.names, arguments.bin_dir, part.content, os.path.abspath(arguments.socket), spool)
+    return [
+        f"installed {', '.join(part.names)} in {arguments.bin_dir}: {part.what}",
+        *(f"kept the {name} that was there as {name}{BACKUP_SUFFIX}" for name in installed.saved),
+    ]
+
+
+def _configure(arguments: argparse.Namespace) -> list[str]:
     from multinet.cli import runtime_conf
 
     cluster = runtime_conf.cluster_network(arguments.conf_dir)
     content = runtime_conf.compose(arguments.name, arguments.cni_version, cluster)
-    print(f"wrote {runtime_conf.write(arguments.conf_dir, content)}")
+    wrote = f"wrote {runtime_conf.write(arguments.conf_dir, content)}"
     if cluster is None:
-        print(f"no other network is configured in {arguments.conf_dir}: no pod can start until there is one")
-    else:
-        print(f"the pods' first network is {cluster.path}")
+        nothing = f"no other network is configured in {arguments.conf_dir}"
+        return [wrote, f"{nothing}: no pod can start until there is one"]
+    return [wrote, f"the pods' first network is {cluster.path}"]

@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     spooled = _spooled(arguments.state_dir)
     if arguments.output == "table":
         _print_table(records)
+        sys.stdout.flush()  # so that notes come last where both streams are one
         for note in _notes(records, problem, spooled, arguments):
             sys.stderr.write(f"multinet: {note}\n")
         return OK

@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     errors = sum(finding.severity == "error" for finding in found)
     if found:
         warnings = len(found) - errors
+        sys.stdout.flush()  # so that the sum comes last where both streams are one
         sys.stderr.write(f"multinet: {_count(errors, 'error')}, {_count(warnings, 'warning')}\n")
     return FAILED if errors else OK
 

@@ -109,7 +109,8 @@ class Objects:
 
 def object_name(raw: Mapping[str, Any]) -> str:
     """``Kind namespace/name``, as findings call the object."""
-    name = _member(raw, "$.metadata.name") or _member(raw, "$.metadata.generateName") or "(no name)"
+    names = (_member(raw, "$.metadata.name"), _member(raw, "$.metadata.generateName"), "(no name)")
+    name = next(name for name in names if name and isinstance(name, str))
     return f"{raw.get('kind')} {_member(raw, '$.metadata.namespace') or 'default'}/{name}"
 
 
