@@ -20,6 +20,8 @@ __all__ = ["Memory", "NodeDaemon"]
 _MAIN = "import sys; from multinet.cli.main import main; sys.exit(main())"
 _START_LIMIT = 20.0
 _STOP_LIMIT = 10.0
+_PATH_LIMIT = 107
+"""Bytes of a unix socket's path (unix(7), without the final null)."""
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -34,6 +36,8 @@ class NodeDaemon:
 
     def __init__(self, lab: Lab, socket_path: Path, state: Path, manifests: Path) -> None:
         """Returns when it serves. Raises BenchError when it doesn't."""
+        if len(os.fsencode(socket_path)) > _PATH_LIMIT:
+            raise BenchError(f"{socket_path} is too long a path for a socket: set TMPDIR to a shorter one")
         self._log = lab.directory / "daemon.log"
         self._socket = socket_path
         places = ["--socket", socket_path, "--state-dir", state, "--manifests", manifests]

@@ -36,7 +36,7 @@ class Stage:
     def _set_up(self, pods: int) -> None:
         self.lab = lab = self._held.enter_context(Lab())
         self.driver = Driver(lab.folder("driver"), lab.host)
-        socket, state = lab.directory / "multinet.sock", lab.folder("state")
+        socket, state = lab.memory / "multinet.sock", lab.folder("state")
         self.shim = install_shim(lab, socket, state / "spool")
         self.true = compile_static("int main(void) { return 0; }\n", lab.directory / "true")
         manifests = lab.memory_folder("manifests")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.netns import Netns
 from multinet.bench.contenders import GoPlugins
+from multinet.bench.failure import BenchError
 from multinet.bench.figures import failures, figures, machine_facts
 from multinet.bench.measure import bursts, take_turns
 from multinet.bench.profiling import profile
@@ -25,17 +27,17 @@ FOREVER = float("inf")
 
 
 @pytest.fixture(autouse=True)
-def _places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Temporary files where the test can see whether any are left."""
+def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the labs' directories are made: nothing may be left there, nor a descriptor."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setattr("multinet.bench.lab._MEMORY", str(tmp_path / "tmp"))
-    (tmp_path / "tmp").mkdir()
-    descriptors = set(os.listdir("/proc/self/fd"))
-    yield
-    assert os.listdir(tmp_path / "tmp") == []
-    assert set(os.listdir("/proc/self/fd")) == descriptors
+    with tempfile.TemporaryDirectory(prefix="mb") as parent:  # short: a socket's path has a limit
+        monkeypatch.setattr("tempfile.tempdir", parent)
+        monkeypatch.setattr("multinet.bench.lab._MEMORY", parent)
+        descriptors = set(os.listdir("/proc/self/fd"))
+        yield Path(parent)
+        assert os.listdir(parent) == []
+        assert set(os.listdir("/proc/self/fd")) == descriptors
 
 
 def state(netns: Netns) -> tuple[dict[str, tuple[object, ...]], list[str]]:
@@ -164,6 +166,18 @@ def test_measuring_gives_findings_without_failures() -> None:
     assert failures(findings) == []
     assert len(findings.shim_times) == len(findings.true_times) == 2
     assert figures(findings, machine_facts())["shim"]["size_kb"] > 5
+
+
+def test_a_path_that_is_too_long_for_the_socket_is_named(
+    places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = places / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    monkeypatch.setattr("multinet.bench.lab._MEMORY", "/no/such/directory")
+    with pytest.raises(BenchError, match="set TMPDIR to a shorter one"), Stage(1):
+        pass
+    long.rmdir()
 
 
 def test_a_profile_names_functions_and_leaves_statistics(tmp_path: Path) -> None:
