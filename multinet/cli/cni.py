@@ -55,6 +55,7 @@ def main(**options: str) -> int:
 
 
 def _serve(program: str, arguments: argparse.Namespace | SimpleNamespace) -> int:
+    from multinet.cli.standard_input import read_standard_input
     from multinet.cni.errors import CNIError, Code
     from multinet.cni.invocation import about
     from multinet.cni.request import read_request
@@ -64,14 +65,19 @@ def _serve(program: str, arguments: argparse.Namespace | SimpleNamespace) -> int
         sys.stderr.write(about(f"CNI {program} plugin v{__version__}"))
         return 0
     version = "1.1.0"
+    kept: list[bytes] = []
+
+    def read_and_keep() -> bytes:
+        kept.append(read_standard_input())  # the handler reads the request once more
+        return kept[0]
+
     try:
-        stdin = b"" if os.environ["CNI_COMMAND"] == "VERSION" else sys.stdin.buffer.read()
-        request = read_request(os.environ, lambda: stdin)
+        request = read_request(os.environ, read_and_keep)
         version = request.cni_version
         if request.invocation.command == "VERSION":
             sys.stdout.write(json.dumps(version_output(), indent=4) + "\n")
             return 0
-        response = _answer(program, request, stdin, arguments)
+        response = _answer(program, request, b"".join(kept), arguments)
     except CNIError as error:
         sys.stdout.write(error.to_json(version).decode() + "\n")
         return 1

@@ -29,9 +29,10 @@ def serve(kind: str) -> int:
         return 0
     version = "1.1.0"
     try:
+        from multinet.cli.standard_input import read_standard_input
         from multinet.cni.request import read_request, require_other_netns
 
-        request = read_request(os.environ, lambda: sys.stdin.buffer.read())
+        request = read_request(os.environ, read_standard_input)
         version = request.cni_version
         if request.invocation.command == "VERSION":
             from multinet.cni.versions import version_output
