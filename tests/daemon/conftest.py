@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +279,10 @@ class Site:
         for sandbox in sandboxes:
             assert set(self.lab.links(sandbox)) == {"lo"}
 
+    @staticmethod
+    def wait_for(condition: Callable[[], object]) -> None:
+        wait_for(condition)
+
     def close(self) -> None:
         if self._application is not None:
             self._application.close()
@@ -344,9 +347,10 @@ class Daemon:
 
     def start(self, *more: str) -> None:
         environment = {**os.environ, **self.environment}
+        before = self.served
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self.command(*more), stderr=log, env=environment)
-        wait_for(lambda: self.answers() or self._process is None or self._process.poll() is not None)
+        wait_for(lambda: self.served > before or self._process is None or self._process.poll() is not None)
         assert self._process.poll() is None, self.log.read_text()
 
     @property
@@ -354,13 +358,10 @@ class Daemon:
         """Where shims find their daemon; plugins that the daemon starts inherit it."""
         return {"MULTINET_SOCKET": self.site.options.socket, "MULTINET_SPOOL": self.site.options.spool}
 
-    def answers(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(self.site.options.socket)
-            except OSError:
-                return False
-        return True
+    @property
+    def served(self) -> int:
+        """How often a daemon got so far as to serve."""
+        return self.log.read_text().count("serving on") if self.log.exists() else 0
 
     @property
     def pid(self) -> int:
@@ -434,13 +435,9 @@ def daemon(site: Site, shim_file: Path) -> Iterator[Daemon]:
         daemon.close()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Until ``condition`` holds."""
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, f"waited {seconds} s in vain {what}"
+        assert time.monotonic() < until, f"waited {seconds} s in vain"
         time.sleep(0.01)
-
-
-def names(entries: Sequence[Mapping[str, Any]], key: str = "name") -> list[Any]:
-    return [entry.get(key) for entry in entries]
