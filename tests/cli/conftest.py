@@ -55,10 +55,15 @@ def environment(**more: str) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **more}
 
 
-def run_multinet(*arguments: object, stdin: str = "", python: Sequence[str] = (), **env: str) -> Done:
-    """``python -m multinet …``, from outside the repository."""
+def nsenter(netns: Any) -> list[str]:
+    """The beginning of a command that runs inside ``netns``."""
+    return ["nsenter", f"--net=/proc/{os.getpid()}/fd/{netns.fd}"]
+
+
+def run_multinet(*arguments: object, stdin: str = "", inside: Any = None, **env: str) -> Done:
+    """``python -m multinet …``, from outside the repository, inside a namespace if one is given."""
     return subprocess.run(
-        [sys.executable, *python, "-m", "multinet", *map(str, arguments)],
+        [*(nsenter(inside) if inside else ()), sys.executable, "-m", "multinet", *map(str, arguments)],
         input=stdin,
         capture_output=True,
         text=True,
@@ -143,21 +148,18 @@ class Node:
     def __init__(self, files: NodeFiles, lab: Any) -> None:
         self.files = files
         self.lab = lab
-        self.daemon: subprocess.Popen[str] | None = None
+        self.daemon: subprocess.Popen[bytes] | None = None
         self.errors = files.root / "daemon.err"
 
-    @property
-    def _inside(self) -> list[str]:
-        return ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self.lab.host.fd}"]
-
-    def start(self, *python: str) -> None:
-        """The daemon, serving."""
+    def start(self, *python: str, cluster: Sequence[str] = (), **env: str) -> None:
+        """The daemon, serving; with options of ``python``, and those that name the cluster."""
         files = self.files
         command = [sys.executable, *python, "-m", "multinet", "daemon", *files.state]
-        command += ["--manifests", str(files.manifests), "--conf-dir", str(files.conf_dir)]
+        command += cluster or ["--manifests", str(files.manifests)]
+        command += ["--conf-dir", str(files.conf_dir)]
         with self.errors.open("a") as errors:
             self.daemon = subprocess.Popen(
-                [*self._inside, *command], env=environment(), stderr=errors, text=True, cwd="/"
+                [*nsenter(self.lab.host), *command], env=environment(**env), stderr=errors, cwd="/"
             )
         limit = time.monotonic() + 60
         while not files.socket.exists():
@@ -193,7 +195,7 @@ class Node:
         """A call, under way."""
         conf = {**self.network(), **more.pop("conf", {})}
         call = subprocess.Popen(
-            [*self._inside, str(self.files.bin_dir / program)],
+            [*nsenter(self.lab.host), str(self.files.bin_dir / program)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
