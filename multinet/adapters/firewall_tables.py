@@ -36,6 +36,7 @@ import msgspec
 
 from multinet.adapters.nftables import Command
 from multinet.adapters.nftables_netlink import ElementChange
+from multinet.cni.addresses import interface_of
 from multinet.core.desired import MacGuard, Masquerade, Owner
 
 __all__ = [
@@ -138,7 +139,7 @@ def holding_of(item: Masquerade | MacGuard) -> Holding:
         mac = (item.mac.lower(), _padded(bytes.fromhex(item.mac.replace(":", ""))))
         guarded = _entry("bridge", "guarded", link)
         return Holding("guard", comment(item.owner), (guarded, _entry("bridge", "allowed", link, mac)))
-    interface = ipaddress.ip_interface(item.cidr)
+    interface = interface_of(item.cidr)
     frame = f"{interface.version}-{interface.network.prefixlen}"
     parts = [(str(ip), ip.packed) for ip in (interface.ip, interface.network.network_address)]
     return Holding(frame, comment(item.owner), (_entry("inet", f"masquerade{frame}", *parts),))

@@ -13,7 +13,6 @@ one network don't share it.
 
 from __future__ import annotations
 
-import ipaddress
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 
@@ -29,6 +28,7 @@ from multinet.adapters.iptables_rules import (
     without,
 )
 from multinet.adapters.netns import Netns
+from multinet.cni.addresses import interface_of, prefix_of
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Difference, Masquerade, Owner
 
@@ -68,8 +68,8 @@ class Iptables:
             gone = set(map(_host, cidrs))
             kept = dict.fromkeys(a for line in rules.jumps(chain) if (a := value_of(line, "-s")) not in gone)
             if kept:
-                hosts = [ipaddress.ip_interface(address).ip for address in kept]
-                nets = [n for n in accepted(rules, chain) if any(h in ipaddress.ip_network(n) for h in hosts)]
+                hosts = [interface_of(address).ip for address in kept]
+                nets = [n for n in accepted(rules, chain) if any(h in prefix_of(n) for h in hosts)]
                 script += self._rebuilt(owner, rules, kept, nets)
             else:
                 script += without(rules, chain)
@@ -202,9 +202,9 @@ def _comment(owner: Owner) -> str:
 
 def _host(cidr: str) -> str:
     """The address alone, as ``-S`` prints it."""
-    address = ipaddress.ip_interface(cidr).ip
+    address = interface_of(cidr).ip
     return f"{address}/{address.max_prefixlen}"
 
 
 def _network(cidr: str) -> str:
-    return str(ipaddress.ip_interface(cidr).network)
+    return str(interface_of(cidr).network)

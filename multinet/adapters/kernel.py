@@ -241,7 +241,7 @@ def _address(data: bytes) -> AddressInfo:
     raw = found.get(nl.IFA_LOCAL) or found[nl.IFA_ADDRESS]
     return AddressInfo(
         index=index,
-        cidr=f"{ipaddress.ip_address(raw)}/{prefix}",
+        cidr=f"{_ip(raw)}/{prefix}",
         scope=scope,
         tentative=bool(flags & nl.IFA_F_TENTATIVE),
         dad_failed=bool(flags & nl.IFA_F_DADFAILED),
@@ -262,7 +262,7 @@ def _route(data: bytes) -> RouteInfo | None:
     metrics = found.get(nl.RTA_METRICS, b"")
     inner = nl.attributes(metrics, 0, len(metrics))
     return RouteInfo(
-        dst=f"{ipaddress.ip_address(found.get(nl.RTA_DST, zero))}/{prefix}",
+        dst=f"{_ip(found.get(nl.RTA_DST, zero))}/{prefix}",
         hops=hops,
         metric=_u32(found.get(nl.RTA_PRIORITY)),
         table=_u32(found[nl.RTA_TABLE]) if nl.RTA_TABLE in found else table,
@@ -285,7 +285,10 @@ def _hops(data: bytes) -> Iterable[tuple[str, int]]:
 
 
 def _ip(raw: bytes | None) -> str:
-    return str(ipaddress.ip_address(raw)) if raw else ""
+    """An address as text: IPv4 by the C library, IPv6 in the one spelling that the rest of the code uses."""
+    if not raw:
+        return ""
+    return socket.inet_ntoa(raw) if len(raw) == 4 else str(ipaddress.IPv6Address(raw))
 
 
 def _u32(raw: bytes | None) -> int:

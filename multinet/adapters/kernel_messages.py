@@ -6,11 +6,11 @@ tens of milliseconds under the kernel's global lock.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from struct import pack
 
 from multinet.adapters import netlink as nl
+from multinet.cni.addresses import address_of, interface_of, prefix_of
 from multinet.core.desired import Address, Bridge, Macvlan, NoAddress, Route, Veth
 
 _CREATE = nl.NLM_F_CREATE | nl.NLM_F_EXCL
@@ -109,7 +109,7 @@ def delete_group(group: int) -> bytes:
 
 def address(item: Address | NoAddress, index: int) -> bytes:
     """Add an address, exclusively. IPv4 below /31 gets its broadcast address."""
-    interface = ipaddress.ip_interface(item.cidr)
+    interface = interface_of(item.cidr)
     parts = []
     if interface.version == 4 and interface.network.prefixlen < 31:
         parts.append(nl.attribute(nl.IFA_BROADCAST, interface.network.broadcast_address.packed))
@@ -122,7 +122,7 @@ def delete_address(item: Address | NoAddress, index: int) -> bytes:
 
 
 def _address(kind: int, flags: int, cidr: str, index: int, *parts: bytes) -> bytes:
-    interface = ipaddress.ip_interface(cidr)
+    interface = interface_of(cidr)
     family = socket.AF_INET if interface.version == 4 else socket.AF_INET6
     raw = interface.ip.packed
     return nl.message(
@@ -151,7 +151,7 @@ def replace_route(item: Route, index: int) -> bytes:
 
 
 def _route(item: Route, index: int, kind: int, flags: int) -> bytes:
-    network = ipaddress.ip_network(item.dst, strict=False)
+    network = prefix_of(item.dst)
     family = socket.AF_INET if network.version == 4 else socket.AF_INET6
     hop_flags = nl.RTNH_F_ONLINK if item.onlink else 0
     parts = [
@@ -159,7 +159,7 @@ def _route(item: Route, index: int, kind: int, flags: int) -> bytes:
     ]
     if network.prefixlen:
         parts.append(nl.attribute(nl.RTA_DST, network.network_address.packed))
-    gateways = [ipaddress.ip_address(gateway).packed for gateway in item.gateways]
+    gateways = [address_of(gateway).packed for gateway in item.gateways]
     if len(gateways) > 1:
         hops = b"".join(_hop(gateway, index, hop_flags) for gateway in gateways)
         parts.append(nl.attribute(nl.RTA_MULTIPATH, hops))

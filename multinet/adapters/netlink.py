@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from sys import byteorder
 from collections.abc import Iterator, Sequence
 from struct import Struct, pack, unpack_from
+from sys import byteorder
 
 from multinet.adapters.netns import Netns
 

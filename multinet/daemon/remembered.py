@@ -18,6 +18,7 @@ class Remembered(Generic[T]):
         self._known: tuple[T, float] | None = None
 
     def __call__(self) -> T:
+        """The fact; raises what finding it out raises."""
         known = self._known  # one read: another thread may replace it meanwhile
         if known is None or time.monotonic() > known[1]:
             known = (self._find_out(), time.monotonic() + self._seconds)

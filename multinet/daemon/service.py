@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
 from collections.abc import Callable
+
+import msgspec
 
 from multinet.cni.errors import CNIError, Code
 from multinet.daemon.call import Call
@@ -54,7 +55,7 @@ class Service:
         _log.info("%s: done in %.1f ms", what, _ms(started))
         if result is None:
             return Response(0)
-        return Response(0, json.dumps(result, indent=4).encode() + b"\n")
+        return Response(0, msgspec.json.format(msgspec.json.encode(result), indent=4) + b"\n")
 
 
 def _ms(started: float) -> float:

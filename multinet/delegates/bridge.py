@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from multinet.cni.addresses import interface_of
 from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.cni.names import validate_ifname
 from multinet.cni.result import Interface, Result
@@ -147,9 +147,7 @@ def _gateway(conf: BridgeConf, name: str, ipam: Result, addresses: Iterable[str]
                 "$.ipam", f"{ip.address} cannot be the pod's and its gateway's address in one"
             )
     wanted = list(
-        dict.fromkeys(
-            f"{ip.gateway}/{ipaddress.ip_interface(ip.address).network.prefixlen}" for ip in ipam.ips
-        )
+        dict.fromkeys(f"{ip.gateway}/{interface_of(ip.address).network.prefixlen}" for ip in ipam.ips)
     )
     items: list[AnyItem] = []
     for present in addresses:
@@ -166,13 +164,13 @@ def _gateway(conf: BridgeConf, name: str, ipam: Result, addresses: Iterable[str]
             items.append(NoAddress(place="host", link=name, cidr=present))
     items += [Address(place="host", whose="shared", link=name, cidr=cidr) for cidr in wanted]
     keys = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
-    versions = sorted({ipaddress.ip_interface(cidr).version for cidr in wanted})
+    versions = sorted({interface_of(cidr).version for cidr in wanted})
     return items + [Sysctl(place="host", whose="shared", key=keys[v], value="1") for v in versions]
 
 
 def _conflicts(present: str, wanted: str) -> bool:
     """IPv4: any other address; IPv6: one whose prefix overlaps."""
-    one, other = ipaddress.ip_interface(present), ipaddress.ip_interface(wanted)
+    one, other = interface_of(present), interface_of(wanted)
     if one.version != other.version:
         return False
     return one.version == 4 or one.network.overlaps(other.network)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Sequence
 
+from multinet.cni.addresses import interface_of
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Address, Veth
 from multinet.engine.creation import Indexes
@@ -42,9 +42,7 @@ def wait_for_addresses(addresses: Sequence[Address], scene: Scene, indexes: Inde
 
     A link without carrier can't finish and isn't waited for. Raises CNIError for a duplicate.
     """
-    links = {
-        a.link for a in addresses if a.place == "sandbox" and ipaddress.ip_interface(a.cidr).version == 6
-    }
+    links = {a.link for a in addresses if a.place == "sandbox" and interface_of(a.cidr).version == 6}
     limit = time.monotonic() + _DAD_LIMIT
     for name in sorted(links):
         pause = _FIRST_PAUSE

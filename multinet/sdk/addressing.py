@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from multinet.cni.addresses import address_of, interface_of, prefix_of
 from multinet.cni.result import Result
 from multinet.cni.result import Route as ResultRoute
 from multinet.core.desired import MAIN_TABLE, SCOPE_LINK, SCOPE_UNIVERSE, Address, AnyItem, Route, Sysctl
@@ -54,8 +55,8 @@ def routes_of(link: str, ipam: Result) -> list[Route]:
             more = merged[key].gateways + tuple(g for g in one.gateways if g not in merged[key].gateways)
             one = replace(one, gateways=more)
         merged[key] = one
-    reachable = [ipaddress.ip_interface(ip.address).network for ip in ipam.ips]
-    reachable += [ipaddress.ip_network(r.dst) for r in merged.values() if not r.gateways]
+    reachable = [interface_of(ip.address).network for ip in ipam.ips]
+    reachable += [prefix_of(r.dst) for r in merged.values() if not r.gateways]
     ordered = sorted(merged.values(), key=lambda route: bool(route.gateways))
     return [_placed(route, reachable) for route in ordered]
 
@@ -63,9 +64,7 @@ def routes_of(link: str, ipam: Result) -> list[Route]:
 def with_gateways(ipam: Result) -> Result:
     """The result with the first address of its subnet as gateway, wherever none is given."""
     ips = tuple(
-        ip
-        if ip.gateway
-        else replace(ip, gateway=str(ipaddress.ip_interface(ip.address).network.network_address + 1))
+        ip if ip.gateway else replace(ip, gateway=str(interface_of(ip.address).network.network_address + 1))
         for ip in ipam.ips
     )
     return replace(ipam, ips=ips)
@@ -82,7 +81,7 @@ def with_default_routes(ipam: Result) -> Result:
 
 
 def _is_default(dst: str, version: int) -> bool:
-    network = ipaddress.ip_network(dst, strict=False)
+    network = prefix_of(dst)
     return network.version == version and network.prefixlen == 0
 
 
@@ -90,19 +89,19 @@ def _first_gateways(ipam: Result) -> dict[int, str]:
     found: dict[int, str] = {}
     for ip in ipam.ips:
         if ip.gateway:
-            found.setdefault(ipaddress.ip_address(ip.gateway).version, ip.gateway)
+            found.setdefault(address_of(ip.gateway).version, ip.gateway)
     return found
 
 
 def _route(link: str, route: ResultRoute, gateways: dict[int, str]) -> Route:
-    network = ipaddress.ip_network(route.dst, strict=False)
+    network = prefix_of(route.dst)
     scope = SCOPE_UNIVERSE if route.scope is None else route.scope
     # A route of a scope no wider than the link has no next hop to inherit.
     gateway = route.gw or ("" if scope >= SCOPE_LINK else gateways.get(network.version, ""))
     return Route(
         link=link,
         dst=str(network),
-        gateways=(str(ipaddress.ip_address(gateway)),) if gateway else (),
+        gateways=(str(address_of(gateway)),) if gateway else (),
         metric=route.priority,
         table=MAIN_TABLE if route.table is None else route.table,
         scope=scope,
@@ -118,5 +117,5 @@ def _placed(route: Route, reachable: Iterable[ipaddress.IPv4Network | ipaddress.
 
 def _is_covered(gateway: str, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
     """Whether one of the networks holds the gateway; IPv6 link-local ones are on every link."""
-    address = ipaddress.ip_address(gateway)
+    address = address_of(gateway)
     return (address.version == 6 and address.is_link_local) or any(address in network for network in networks)
