@@ -2,10 +2,11 @@
 
 1. host: links are created, each in its final namespace, under a chosen index;
 2. sysctls that must be there before a link goes up;
-3. host: port flags, links up; firewall rules;
+3. host: port flags, links up;
 4. sandbox: addresses, links up (so that the kernel announces the addresses), routes;
 5. waiting: IPv6 duplicate address detection, bridge ports;
-6. host: what others share, a bridge's addresses and forwarding. It comes last, when little can fail any more:
+6. packet rules: after the detection, since the rules of a duplicate would take the place of its holder's;
+7. host: what others share, a bridge's addresses and forwarding. It comes last, when little can fail any more:
    once it is there others rely on it, and taking it back with this attachment would break theirs.
 """
 
@@ -48,43 +49,53 @@ def apply(items: Sequence[AnyItem], scene: Scene, undo: Undo) -> None:
     """
     scene.proceed()
     indexes, bridges = create_links(items, scene, undo)
-    _keep_macs(bridges, scene, indexes)
-    late = [s for s in select(items, Sysctl) if s.place == "host" and not _is_of_new_link(s, items, bridges)]
-    _write_sysctls([s for s in select(items, Sysctl) if s not in late], scene, undo)
+    _keep_macs(bridges, scene, undo, indexes)
+    own, shared = _by_sharing(items, bridges)
+    _write_sysctls(own, scene, undo)
     scene.proceed()
     _configure_host(items, scene, undo, indexes, bridges)
-    rules = [item for item in items if isinstance(item, Masquerade | MacGuard)]
-    if rules:
-        undo.push("packet rules", lambda: scene.firewall.remove(rules))
-        scene.firewall.apply(rules)
     scene.proceed()
     _configure_sandbox(items, scene, undo, indexes)
     wait_for_ports(select(items, Veth), scene, indexes)
     wait_for_addresses(select(items, Address), scene, indexes)
+    scene.proceed()
+    rules = [item for item in items if isinstance(item, Masquerade | MacGuard)]
+    if rules:
+        undo.push("packet rules", lambda: scene.firewall.remove(rules))
+        scene.firewall.apply(rules)
     _share(items, scene, undo, indexes, bridges)
-    _write_sysctls(late, scene, undo)
+    _write_sysctls(shared, scene, undo)
 
 
-def _keep_macs(bridges: dict[str, LinkInfo | None], scene: Scene, indexes: Indexes) -> None:
+def _keep_macs(bridges: dict[str, LinkInfo | None], scene: Scene, undo: Undo, indexes: Indexes) -> None:
     """A bridge whose MAC nobody has set takes its lowest port's: one that was there keeps what it had."""
     for name, found in bridges.items():
         now = scene.host.link_at(indexes["host", name]) if found is not None else None
         if found is not None and now is not None and now.mac != found.mac:
-            _pin_mac(name, found, scene)
+            _pin_mac(name, found, scene, undo)
 
 
-def _pin_mac(name: str, link: LinkInfo, scene: Scene) -> None:
+def _pin_mac(name: str, link: LinkInfo, scene: Scene, undo: Undo) -> None:
     message = messages.set_link(link.index, mac=link.mac)
-    perform([Step(message, f'failed to keep the MAC of "{name}"')], scene.host, Undo())
+    undo.push(
+        f'MAC of "{name}"', partial(scene.host.send, [message])
+    )  # right also when a port has left again
+    perform([Step(message, f'failed to keep the MAC of "{name}"')], scene.host, undo)
 
 
-def _is_of_new_link(sysctl: Sysctl, items: Sequence[AnyItem], bridges: dict[str, LinkInfo | None]) -> bool:
-    """Whether the sysctl (``net/ipv6/conf/LINK/…``) goes away with a host link that was made just now."""
-    parts = sysctl.key.split("/")
-    new = {veth.host_name for veth in select(items, Veth)} | {
-        n for n, found in bridges.items() if found is None
-    }
-    return len(parts) == 5 and parts[3] in new
+def _by_sharing(
+    items: Sequence[AnyItem], bridges: dict[str, LinkInfo | None]
+) -> tuple[list[Sysctl], list[Sysctl]]:
+    """The sysctls that go away with what was made just now (``net/ipv6/conf/LINK/…``), and the host's others."""
+    new = {veth.host_name for veth in select(items, Veth)}
+    new.update(name for name, found in bridges.items() if found is None)
+    own: list[Sysctl] = []
+    shared: list[Sysctl] = []
+    for sysctl in select(items, Sysctl):
+        parts = sysctl.key.split("/")
+        is_own = sysctl.place == "sandbox" or (len(parts) == 5 and parts[3] in new)
+        (own if is_own else shared).append(sysctl)
+    return own, shared
 
 
 def _write_sysctls(sysctls: Sequence[Sysctl], scene: Scene, undo: Undo) -> None:
@@ -141,16 +152,18 @@ def _share(
     for name in gained.difference(made_now):
         link = scene.host.link(name)
         if link is not None and link.kind == "bridge":
-            _pin_mac(name, link, scene)
+            _pin_mac(name, link, scene, undo)
 
 
 def _raise_bridge(bridge: Bridge, found: LinkInfo | None, index: int, scene: Scene) -> list[Step]:
     wanted = IFF_UP | (IFF_PROMISC if bridge.promisc else 0)
     have = 0 if found is None else (IFF_UP if found.up else 0) | (IFF_PROMISC if found.promisc else 0)
-    missing = wanted & ~have
-    if not missing:
+    if not wanted & ~have:
         return []
-    back = None if found is None else partial(scene.host.send, [messages.set_link(index, 0, missing)])
+    back = None
+    if found is not None and wanted & ~have & IFF_PROMISC:
+        # It stays up: going down again would cost it its IPv6 addresses.
+        back = partial(scene.host.send, [messages.set_link(index, 0, IFF_PROMISC)])
     message = messages.set_link(index, wanted, wanted)
     return [Step(message, f'failed to set bridge "{bridge.name}" UP', undo=back)]
 

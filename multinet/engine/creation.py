@@ -134,20 +134,24 @@ def _create(
         try:
             perform(steps, scene.stack(place), made)
         except CNIError as error:
-            _note_change(items, bridges, scene, error)
+            _note_change(items, bridges, scene, indexes, error)
             raise
 
 
 def _note_change(
-    items: Sequence[AnyItem], bridges: dict[str, LinkInfo | None], scene: Scene, error: CNIError
+    items: Sequence[AnyItem],
+    bridges: dict[str, LinkInfo | None],
+    scene: Scene,
+    indexes: Indexes,
+    error: CNIError,
 ) -> None:
     """A bridge that another ADD made or removed meanwhile is no failure: the decision is taken again."""
     for bridge in select(items, Bridge):
         now = scene.host.link(bridge.name)
-        before = bridges[bridge.name]
-        if before is None and now is not None and getattr(error.__cause__, "errno", 0) == errno.EEXIST:
-            raise FactsChanged(bridge.name) from error
-        if before is not None and (now is None or now.index != before.index):
+        expected = indexes["host", bridge.name]  # what was found, or what this ADD has just made
+        exists = getattr(error.__cause__, "errno", 0) == errno.EEXIST
+        is_expected = now is not None and now.index == expected
+        if not is_expected and (bridges[bridge.name] is not None or (exists and now is not None)):
             raise FactsChanged(bridge.name) from error
 
 

@@ -259,12 +259,34 @@ def conf(kind: str, version: str = "1.1.0", **more: Any) -> Json:
 @pytest.fixture
 def bench(lab: Any, tmp_path: Path) -> Iterator[Bench]:
     firewall = HostFirewall(lab.host)
+    for key in _SYSCTLS:  # a new namespace takes them over from the machine's own
+        lab.run("sysctl", "-qw", f"{key.replace('/', '.')}=0")
     try:
         bench = Bench(lab, firewall, tmp_path)
         yield bench
         bench.close()
     finally:
         firewall.close()
+
+
+def changes(before: Any, after: Any, at: str = "") -> list[str]:
+    """Where two snapshots differ, path by path: for messages."""
+    if before == after:
+        return []
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = sorted({*before, *after})
+        return [line for key in keys for line in changes(before.get(key), after.get(key), f"{at}.{key}")]
+    return [f"{at}: {before!r} → {after!r}"]
+
+
+@pytest.fixture
+def unchanged() -> Callable[[Json, Json], None]:
+    """``unchanged(before, after)``: two snapshots are equal, or the test fails and says where they aren't."""
+
+    def compare(before: Json, after: Json) -> None:
+        assert not changes(before, after)
+
+    return compare
 
 
 @pytest.fixture
