@@ -65,7 +65,7 @@ def _run(kind: str, request: Request) -> dict[str, Any] | None:
     call = PluginCall(
         verb=request.invocation.command, type=kind, conf=request.conf, invocation=request.invocation
     )
-    return DelegateExecutor(node).run(call)
+    return DelegateExecutor(node).run_called(call)
 
 
 def _print(answer: dict[str, Any] | None) -> int:

@@ -149,7 +149,7 @@ class Handler:
             deadline=call.deadline,
             cancel_fd=call.cancel_fd,
         )
-        return self._executor(call).run(plugin_call)
+        return self._executor(call).run_called(plugin_call)
 
     def recover(self) -> None:
         """After a start: what was half made or half removed when the daemon died is removed now."""

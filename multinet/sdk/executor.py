@@ -35,6 +35,24 @@ class DelegateExecutor:
         plugin = None if is_pinned(call.conf) else registry.plugin(call.type)
         if plugin is None:
             return self._node.external.run(located(call, call.conf))
+        return self._run_in_process(plugin, call)
+
+    def run_called(self, call: PluginCall) -> dict[str, Any] | None:
+        """As ``run``, for a plugin that was called by its own name: never as an executable.
+
+        Else one that is installed under that name, or that the configuration pins, would call itself for ever.
+        Raises CNIError code 7 for a type that is none of ours.
+        """
+        plugin = registry.plugin(call.type)
+        if plugin is None:
+            raise CNIError(
+                Code.INVALID_CONFIG,
+                f'"{call.type}" is no plugin of multinet, but its executable is installed under that name',
+                f"put another executable there; multinet has {', '.join(registry.types())}",
+            )
+        return self._run_in_process(plugin, call)
+
+    def _run_in_process(self, plugin: registry.Plugin, call: PluginCall) -> dict[str, Any] | None:
         match call.verb:
             case "ADD":
                 outcome = plugin.add(call, self._node)
