@@ -177,7 +177,12 @@ def _configure_sandbox(items: Sequence[AnyItem], scene: Scene, undo: Undo, index
     for item in items:
         if isinstance(item, Veth | Macvlan):
             index = indexes["sandbox", item.name]
-            change = messages.set_link(index, IFF_UP if item.up else 0, IFF_UP, alias=scene.owner.mark)
+            # A passthru link is born with its master's MAC, whatever was asked for, and changes it with its own;
+            # the kernel gives the master its own back in the end.
+            mac = item.mac if isinstance(item, Macvlan) and item.mode == "passthru" else ""
+            change = messages.set_link(
+                index, IFF_UP if item.up else 0, IFF_UP, alias=scene.owner.mark, mac=mac
+            )
             steps.append(Step(change, f'failed to set "{item.name}" UP'))
         elif isinstance(item, LinkUp):
             steps.append(_raise_existing(item, scene, indexes))
