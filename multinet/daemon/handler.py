@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+
+from msgspec.structs import replace
 
 from multinet.cni import chain
 from multinet.cni.conf import NetworkList
 from multinet.cni.errors import CNIError, Code
+from multinet.cni.invocation import Invocation
 from multinet.core.outcome import after_route_plan, attached, pod_status
 from multinet.core.planned import PlannedAttachment
 from multinet.core.record import AttachmentRecord
@@ -18,7 +22,7 @@ from multinet.core.settings import Settings
 from multinet.daemon.attachments import Attachments, network_of
 from multinet.daemon.call import Call
 from multinet.daemon.executables import require_executables
-from multinet.daemon.locks import ContainerLocks
+from multinet.daemon.locks import ContainerLocks, Gate
 from multinet.daemon.networks import META_TYPES, LoadedNetwork, load_network
 from multinet.daemon.pods import pod_of, publish
 from multinet.daemon.tolerated import warn_of
@@ -40,6 +44,7 @@ class Handler:
         self._attachments = attachments
         self._defaults = defaults
         self._locks = ContainerLocks()
+        self._adding = Gate()
 
     def serve(self, call: Call) -> dict[str, Any] | None:
         """The result object of an ADD, None for the other verbs. Raises CNIError."""
@@ -47,7 +52,10 @@ class Handler:
             return self.delegate(call)
         match call.verb:
             case "ADD":
-                with self._locks.held(call.invocation.container_id, call.deadline):
+                with (
+                    self._locks.held(call.invocation.container_id, call.deadline),
+                    self._adding.passing(call.deadline),
+                ):
                     return self.add(call)
             case "CHECK":
                 with self._locks.held(call.invocation.container_id, call.deadline):
@@ -129,14 +137,15 @@ class Handler:
         for container_id in known - containers:
             with self._locks.held(container_id, call.deadline):
                 self.detach_container(container_id)
-        self._collect(call)
+        # What an ADD takes after the list was made would be collected with the rubbish.
+        with self._adding.closed(call.deadline):
+            self._collect(call, valid)
 
     def status(self, call: Call) -> None:
         """An ADD now would find its default network ready."""
-        settings = self._settings(call)
-        default = select_networks({}, "", settings, "eth0")[0]
-        network = load_network(default, settings, self._cluster, call.time_left).network
-        chain.status(network, call.invocation, self._executor(call), deadline=call.deadline)
+        chain.status(
+            self._default_network(call), self._invocation(call), self._executor(call), deadline=call.deadline
+        )
 
     def delegate(self, call: Call) -> dict[str, Any] | None:
         """One plugin alone, called by its own name, as a runtime or another plugin calls an executable."""
@@ -262,15 +271,31 @@ class Handler:
     def _executor(self, call: Call) -> DelegateExecutor:
         return DelegateExecutor(self._attachments.node(call))
 
-    def _collect(self, call: Call) -> None:
-        """GC of every network in use, each with all of its attachments, which the runtime's list lacks."""
-        records = [record for record in self._journal.all() if record.phase == "ready"]
+    def _default_network(self, call: Call) -> NetworkList:
+        settings = self._settings(call)
+        default = select_networks({}, "", settings, "eth0")[0]
+        return load_network(default, settings, self._cluster, call.time_left).network
+
+    def _invocation(self, call: Call) -> Invocation:
+        """The call's, with all folders that executables are looked for in."""
+        return replace(call.invocation, path=self._path(call))
+
+    def _collect(self, call: Call, valid: Collection[tuple[str, str]]) -> None:
+        """GC of the default network and of every network in use, each with all of its attachments.
+
+        The runtime's list, ``valid``, lacks the secondary interfaces; it has pods from before the journal.
+        """
+        records = self._journal.all()
         networks: dict[bytes, NetworkList] = {record.network: network_of(record) for record in records}
+        with suppress(CNIError):
+            default = self._default_network(call)
+            networks[default.raw] = default
         failures: list[CNIError] = []
         for network in networks.values():
-            valid = {(r.container_id, r.ifname) for r in records if r.network_name == network.name}
+            own = {(r.container_id, r.ifname) for r in records if r.network_name == network.name}
+            keep = own.union(valid)
             try:
-                chain.gc(network, call.invocation, self._executor(call), valid, deadline=call.deadline)
+                chain.gc(network, self._invocation(call), self._executor(call), keep, deadline=call.deadline)
             except CNIError as error:
                 failures.append(error)
         if failures:

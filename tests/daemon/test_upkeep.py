@@ -179,10 +179,9 @@ class TestGC:
         assert set(site.lab.links(sandboxes["dead"])) == {"lo"}
         site.ok("CHECK", "live", sandboxes["live"])
         assert ("rec", "DEL", "net2") in site.recorders.asked("DEL")
-        asked = [call for call in site.recorders.calls if call.verb == "GC"]
-        assert [call.conf["cni.dev/valid-attachments"] for call in asked] == [
-            [{"containerID": "live", "ifname": "net2"}]
-        ]
+        (asked,) = (call for call in site.recorders.calls if call.verb == "GC")
+        kept = {(pair["containerID"], pair["ifname"]) for pair in asked.conf["cni.dev/valid-attachments"]}
+        assert kept == {("live", "eth0"), ("live", "net2")}
         site.ok("DEL", "live", sandboxes["live"])
         site.assert_clean(*sandboxes.values())
 
@@ -212,6 +211,49 @@ class TestGC:
         site.ok("CHECK", "live", sandboxes["live"])
         site.ok("DEL", "live", sandboxes["live"])
         site.assert_clean(sandboxes["live"])
+
+    def test_default_network_without_any_pod(self, site: Site) -> None:
+        site.default_network(site.bridge("10.244.0.0/24"), version="1.1.0")
+        folder = site.leases / "cbr0"
+        folder.mkdir(parents=True)
+        (folder / "10.244.0.99").write_text("lost\r\neth0")
+        (folder / "10.244.0.98").write_text("elder\r\neth0")
+        site.ok("GC", conf=self.valid("elder"))
+        assert site.lease_files() == ["cbr0/10.244.0.98"]  # of a pod from before the journal
+
+    def test_beside_an_add(self, site: Site) -> None:
+        """What an ADD that is under way has taken isn't collected: GC waits for it."""
+        self.add(site)
+        release = site.recorders.hold("rec", "ADD")
+        sandbox, codes = site.lab.sandbox(), []
+        adding = threading.Thread(target=lambda: codes.append(site.call("ADD", "young", sandbox).exit_code))
+        adding.start()
+        site.wait_for(lambda: site.recorders.asked("ADD"))
+        collecting = threading.Thread(
+            target=lambda: codes.append(site.call("GC", conf=self.valid()).exit_code)
+        )
+        collecting.start()
+        collecting.join(0.3)
+        assert collecting.is_alive()
+        release()
+        adding.join()
+        collecting.join()
+        assert codes == [0, 0]
+        site.ok("CHECK", "young", sandbox)
+        site.ok("DEL", "young", sandbox)
+        site.assert_clean(sandbox)
+
+    def test_gives_up_when_it_never_gets_its_turn(self, site: Site) -> None:
+        self.add(site)
+        release = site.recorders.hold("rec", "ADD")
+        sandbox = site.lab.sandbox()
+        adding = threading.Thread(target=lambda: site.ok("ADD", "young", sandbox))
+        adding.start()
+        site.wait_for(lambda: site.recorders.asked("ADD"))
+        assert site.fails("GC", conf=self.valid(), time_limit_ms=300)[0] == Code.TRY_AGAIN
+        release()
+        adding.join()
+        site.ok("DEL", "young", sandbox)
 
     @pytest.mark.parametrize("wrong", ["x", [1], [{"containerID": "c"}], {"a": 1}])
     def test_list_that_is_none(self, site: Site, wrong: Any) -> None:
@@ -267,6 +309,14 @@ class TestStatus:
         said = '{"cniVersion": "1.1.0", "code": 51, "msg": "half asleep", "details": "why"}'
         site.recorders.fail("rec", "STATUS", said)
         assert site.fails("STATUS", conf=self.CONF, pod="") == (51, "half asleep; why")
+
+    def test_executables_of_the_configurations_own_folder(self, site: Site) -> None:
+        """``binDir`` counts for GC and STATUS as it does for ADD."""
+        site.default_network({"type": site.recorders.make("rec")}, version="1.1.0")
+        conf = {"cniVersion": "1.1.0", "binDir": str(site.bin_dir)}
+        site.ok("STATUS", conf=conf, pod="", CNI_PATH="/nowhere")
+        site.ok("GC", conf={**conf, "cni.dev/valid-attachments": []}, pod="", CNI_PATH="/nowhere")
+        assert [call.verb for call in site.recorders.calls] == ["STATUS", "GC"]
 
     def test_old_network_is_not_asked(self, site: Site) -> None:
         site.default_network({"type": site.recorders.make("rec")}, version="1.0.0")
