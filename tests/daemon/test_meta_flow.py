@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from multinet.cni.errors import Code
+from multinet.wire.frame import Response
 
 Site = Any
 V4, V6 = "0.0.0.0/0", "::/0"
@@ -162,6 +165,37 @@ class TestNetworksOfThePod:
         site.ok("DEL", netns=sandbox)
         site.assert_clean(sandbox)
 
+    def test_same_network_twice_has_two_addresses(self, site: Site) -> None:
+        site.nad(
+            "a", {"cniVersion": "1.0.0", **site.bridge("10.50.0.0/24", bridge="br1", isDefaultGateway=False)}
+        )
+        site.pod(networks="a,a")
+        sandbox = site.lab.sandbox()
+        site.ok("ADD", netns=sandbox)
+        assert [entry["ips"] for entry in json.loads(site.status())[1:]] == [["10.50.0.2"], ["10.50.0.3"]]
+        site.ok("CHECK", netns=sandbox)
+        site.ok("DEL", netns=sandbox)
+        site.assert_clean(sandbox)
+
+    @pytest.mark.parametrize("program", ["multinet", "multus", "multus-shim"])
+    def test_names_of_the_meta_plugin(self, site: Site, program: str) -> None:
+        site.nad("a", l2())
+        site.pod(networks="a")
+        sandbox = site.lab.sandbox()
+        site.ok("ADD", netns=sandbox, program=program, conf={"type": program})
+        assert interfaces(site, sandbox) == {"eth0", "net1"}
+        site.ok("DEL", netns=sandbox, program=program, conf={"type": program})
+        site.assert_clean(sandbox)
+
+    def test_runtime_without_pods(self, site: Site) -> None:
+        """A plain runtime names none: the default network alone, and no status."""
+        sandbox = site.lab.sandbox()
+        site.ok("ADD", netns=sandbox, pod="")
+        assert interfaces(site, sandbox) == {"eth0"}
+        assert not (site.manifests / ".status").exists()
+        site.ok("DEL", netns=sandbox, pod="")
+        site.assert_clean(sandbox)
+
     def test_addresses_and_mac_asked_for(self, site: Site) -> None:
         caps = {"ips": True, "mac": True}
         site.nad("a", l2(capabilities=caps, ipam={"type": "static"}))
@@ -244,6 +278,40 @@ class TestNetworksOfThePod:
         assert default.conf["runtimeConfig"] == {"portMappings": mapping}
         assert own.conf["runtimeConfig"] == {"bandwidth": {"ingressRate": 5, "ingressBurst": 6}}
         site.ok("DEL")
+
+
+class TestPodThatChangesMeanwhile:
+    """The pod as it is when the status is written: an external plugin holds the ADD for so long."""
+
+    def add_while(self, site: Site, change: Callable[[], None]) -> Response:
+        site.nad("ext", {"cniVersion": "1.0.0", "type": site.recorders.make("rec")})
+        site.pod(networks="ext", uid="u-1")
+        release = site.recorders.hold("rec", "ADD")
+        answers: list[Response] = []
+        sandbox = site.lab.sandbox()
+        thread = threading.Thread(target=lambda: answers.append(site.call("ADD", netns=sandbox)))
+        thread.start()
+        site.wait_for(lambda: site.recorders.asked("ADD"))
+        change()
+        release()
+        thread.join()
+        return answers[0]
+
+    def test_deleted(self, site: Site) -> None:
+        """No failure: the runtime's DEL comes anyway."""
+        assert self.add_while(site, lambda: site.forget_manifest("pod-web")).exit_code == 0
+        site.ok("DEL")
+        site.assert_clean()
+
+    def test_replaced_by_another_of_the_same_name(self, site: Site) -> None:
+        """The other one's status isn't touched, and this one's attachments go."""
+        response = self.add_while(site, lambda: site.pod(networks="ext", uid="u-2"))
+        error = json.loads(response.stdout)
+        assert error["code"] == Code.POD
+        assert 'UID "u-1" but got "u-2" from Kube API' in error["msg"]
+        assert site.recorders.asked("DEL") == [("rec", "DEL", "net1")]
+        site.assert_clean()
+        assert not (site.manifests / ".status").exists()
 
 
 class TestDefaultRoute:
