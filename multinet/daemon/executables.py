@@ -14,17 +14,17 @@ from multinet.sdk import registry
 from multinet.sdk.executor import is_pinned, located
 
 
-def require_executables(network: NetworkList, path: Sequence[str]) -> None:
-    """Every plugin of the network that doesn't run in process is in a folder of ``path``.
+def require_executables(networks: Sequence[NetworkList], path: Sequence[str]) -> None:
+    """Every plugin of the networks that doesn't run in process is in a folder of ``path``.
 
     What can't be started can't be undone either: found out in the middle, it would leave an attachment that
     no DEL removes. Raises CNIError code 103 or 7 that names the network and the plugin.
     """
-    for plugin in network.plugins:
-        for kind, conf in _external(plugin):
-            call = PluginCall("ADD", kind, dict(conf), Invocation("ADD", path=tuple(path)))
+    invocation = Invocation("ADD", path=tuple(path))
+    for network in networks:
+        for kind, conf in (needed for plugin in network.plugins for needed in _external(plugin)):
             try:
-                find_executable(located(call, conf).type, path)
+                find_executable(located(PluginCall("ADD", kind, dict(conf), invocation), conf).type, path)
             except CNIError as error:
                 raise error.prefixed(f'network "{network.name}": ') from None
 

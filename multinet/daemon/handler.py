@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,20 +13,21 @@ from multinet.cni.conf import NetworkList
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.invocation import Invocation
 from multinet.core.outcome import after_route_plan, attached, pod_status
-from multinet.core.planned import PlannedAttachment
 from multinet.core.record import AttachmentRecord
 from multinet.core.routes import plan_default_routes
-from multinet.core.selection import capability_args, delegate_args, select_networks
+from multinet.core.selection import select_networks
 from multinet.core.settings import Settings
-from multinet.daemon.attachments import Attachments, network_of
+from multinet.daemon.attachments import Attachments
 from multinet.daemon.call import Call
+from multinet.daemon.collection import Pairs, collect
 from multinet.daemon.executables import require_executables
 from multinet.daemon.locks import ContainerLocks, Gate
 from multinet.daemon.networks import META_TYPES, LoadedNetwork, load_network
 from multinet.daemon.pods import pod_of, publish
+from multinet.daemon.records import new_record
 from multinet.daemon.tolerated import warn_of
 from multinet.engine.routes import settle_default_routes
-from multinet.ports import Cluster, Journal, Pod
+from multinet.ports import Cluster, Journal
 from multinet.sdk.executor import DelegateExecutor
 from multinet.sdk.ipam_plugin import valid_attachments
 
@@ -81,9 +81,9 @@ class Handler:
         plan = select_networks(pod.annotations, pod.namespace, settings, call.invocation.ifname)
         loaded = [load_network(one, settings, self._cluster, call.time_left) for one in plan]
         warn_of(call, pod, plan, loaded, settings)
-        records = [self._record(one, network, pod, call) for one, network in zip(plan, loaded, strict=True)]
-        for record, one in zip(records, loaded, strict=True):
-            require_executables(one.network, record.path)
+        path = self._path(call)
+        require_executables([one.network for one in loaded], path)
+        records = [new_record(*both, pod, call, path) for both in zip(plan, loaded, strict=True)]
         self._journal.begin(records)
         made: list[AttachmentRecord] = []
         try:
@@ -210,9 +210,9 @@ class Handler:
         self._journal.forget([record for record in records if record.ifname not in failures])
 
     def _settle_routes(self, routes: Any, call: Call) -> None:
-        if routes and call.netns is not None:
-            with self._attachments.kernel.open(call.netns) as stack:
-                settle_default_routes(routes, stack)
+        sandbox = call.sandbox(self._attachments.kernel)
+        if sandbox is not None:
+            settle_default_routes(routes, sandbox)
 
     def _clear_leftovers(self, call: Call) -> None:
         """What is left of this container is removed before a new try begins, unless it is whole and lives.
@@ -233,29 +233,6 @@ class Handler:
                 Code.TRY_AGAIN,
                 f"container {container_id}: what an earlier try left can't be removed yet: {'; '.join(left)}",
             )
-
-    def _record(
-        self, planned: PlannedAttachment, loaded: LoadedNetwork, pod: Pod, call: Call
-    ) -> AttachmentRecord:
-        invocation = call.invocation
-        return AttachmentRecord(
-            container_id=invocation.container_id,
-            ifname=planned.ifname,
-            position=planned.position,
-            name=loaded.name,
-            network=loaded.network.raw,
-            network_name=loaded.network.name,
-            pod_namespace=pod.namespace,
-            pod_name=pod.name,
-            pod_uid=pod.uid,
-            netns=invocation.netns,
-            netns_identity=call.netns.identity if call.netns else (0, 0),
-            args=delegate_args(invocation.args, planned, pod.uid),
-            path=self._path(call),
-            capability_args=capability_args(planned, call.conf.get("runtimeConfig") or {}),
-            default_route=planned.default_route,
-            created=time.time(),
-        )
 
     def _settings(self, call: Call) -> Settings:
         given = {**self._defaults, **call.conf}
@@ -280,23 +257,14 @@ class Handler:
         """The call's, with all folders that executables are looked for in."""
         return replace(call.invocation, path=self._path(call))
 
-    def _collect(self, call: Call, valid: Collection[tuple[str, str]]) -> None:
-        """GC of the default network and of every network in use, each with all of its attachments.
-
-        The runtime's list, ``valid``, lacks the secondary interfaces; it has pods from before the journal.
-        """
-        records = self._journal.all()
-        networks: dict[bytes, NetworkList] = {record.network: network_of(record) for record in records}
-        with suppress(CNIError):
+    def _collect(self, call: Call, valid: Pairs) -> None:
+        default: NetworkList | None = None
+        with suppress(CNIError):  # it need not be there for the others
             default = self._default_network(call)
-            networks[default.raw] = default
-        failures: list[CNIError] = []
-        for network in networks.values():
-            own = {(r.container_id, r.ifname) for r in records if r.network_name == network.name}
-            keep = own.union(valid)
-            try:
-                chain.gc(network, self._invocation(call), self._executor(call), keep, deadline=call.deadline)
-            except CNIError as error:
-                failures.append(error)
-        if failures:
-            raise CNIError(failures[0].code, "\n".join(str(error) for error in failures))
+        invocation, executor = self._invocation(call), self._executor(call)
+        collect(
+            default,
+            self._journal.all(),
+            valid,
+            lambda network, keep: chain.gc(network, invocation, executor, keep, deadline=call.deadline),
+        )
