@@ -24,6 +24,7 @@ from multinet.daemon.executables import require_executables
 from multinet.daemon.locks import ContainerLocks, Gate
 from multinet.daemon.networks import META_TYPES, LoadedNetwork, load_network
 from multinet.daemon.pods import pod_of, publish
+from multinet.daemon.readiness import require_ready
 from multinet.daemon.records import new_record
 from multinet.daemon.tolerated import warn_of
 from multinet.engine.routes import settle_default_routes
@@ -76,6 +77,7 @@ class Handler:
         """
         call.proceed()
         settings = self._settings(call)
+        require_ready(settings, Code.TRY_AGAIN)
         self._clear_leftovers(call)
         pod = pod_of(call, self._cluster)
         plan = select_networks(pod.annotations, pod.namespace, settings, call.invocation.ifname)
@@ -143,6 +145,7 @@ class Handler:
 
     def status(self, call: Call) -> None:
         """An ADD now would find its default network ready."""
+        require_ready(self._settings(call), Code.NOT_AVAILABLE)
         chain.status(
             self._default_network(call), self._invocation(call), self._executor(call), deadline=call.deadline
         )

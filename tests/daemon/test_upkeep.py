@@ -294,6 +294,24 @@ class TestStatus:
         assert code in (Code.ATTACHMENT, Code.NOT_AVAILABLE, Code.INVALID_CONFIG)
         assert str(site.conf_dir) in text
 
+    def test_readiness_file(self, site: Site) -> None:
+        """ADD and STATUS need it, DEL and CHECK don't."""
+        file = site.lab.directory / "ready"
+        conf = {"cniVersion": "1.1.0", "readinessindicatorfile": str(file)}
+        sandbox = site.lab.sandbox()
+        for verb, code in (("ADD", Code.TRY_AGAIN), ("STATUS", Code.NOT_AVAILABLE)):
+            found, text = site.fails(verb, netns=sandbox, conf=conf)
+            assert found == code
+            assert "have you checked that your default network is ready?" in text and str(file) in text
+        site.assert_clean(sandbox)
+        file.touch()
+        site.ok("STATUS", conf=conf, pod="")
+        site.ok("ADD", netns=sandbox, conf=conf)
+        file.unlink()
+        site.ok("CHECK", netns=sandbox, conf=conf)
+        site.ok("DEL", netns=sandbox, conf=conf)
+        site.assert_clean(sandbox)
+
     def test_pool_that_is_empty(self, site: Site) -> None:
         site.default_network(site.bridge("10.244.0.0/30"), version="1.1.0")
         sandbox = site.lab.sandbox()
