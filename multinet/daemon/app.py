@@ -19,6 +19,7 @@ from multinet.cni.errors import CNIError, Code
 from multinet.cni.execution import ExecutableRunner
 from multinet.daemon.attachments import Attachments
 from multinet.daemon.background import Background, drain
+from multinet.daemon.elsewhere import InNamespace
 from multinet.daemon.handler import Handler
 from multinet.daemon.networks import META_TYPES
 from multinet.daemon.remembered import Remembered
@@ -79,9 +80,10 @@ class Application:
         self.cluster = open_cluster(options)
         self.journal = SqliteJournal(options.journal)
         kernel = Kernel(host)
+        plugins = InNamespace(host, ExecutableRunner()) if host else ExecutableRunner()
         self._firewall = HostFirewall(kernel.host_netns)
         backend = Remembered(lambda: choose_backend(kernel.host_netns), _BACKEND_SECONDS)
-        attachments = Attachments(kernel, self._firewall, ExecutableRunner(), backend)
+        attachments = Attachments(kernel, self._firewall, plugins, backend)
         self.handler = Handler(self.cluster, self.journal, attachments, options.defaults)
         self.service = Service(self.handler)
         self.spool = Spool(options.spool)

@@ -276,6 +276,7 @@ class Site:
         left = {name for name in self.lab.links() if name.startswith("veth")}
         assert left == set()
         assert "multinet:" not in self.rules()
+        assert "CNI-" not in self.rules()  # the reference plugins'
         for sandbox in sandboxes:
             assert set(self.lab.links(sandbox)) == {"lo"}
 
