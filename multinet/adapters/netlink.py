@@ -160,6 +160,8 @@ class NetlinkSocket:
         The kernel works through the whole buffer whatever fails on the way, and reports failures always but
         success only when asked: so only the last message asks, and its answer ends the reading.
         """
+        if len(batch) > _LARGEST_BATCH:
+            return self._send_in_parts(batch)
         if not batch:
             return []
         first = self._sequence + 1
