@@ -185,6 +185,17 @@ class NetlinkSocket:
                 if sequence == last:
                     return outcome
 
+    def _send_in_parts(self, batch: Sequence[bytes]) -> list[NetlinkError | None]:
+        """The kernel reports all failures before any is read; too many overflow the socket (ENOBUFS)."""
+        outcome: list[NetlinkError | None] = []
+        for start in range(0, len(batch), _LARGEST_BATCH):
+            part = self.send(batch[start : start + _LARGEST_BATCH])
+            for error in part:
+                if error is not None:
+                    error.index += start
+            outcome += part
+        return outcome
+
     def get(self, request: bytes) -> bytes | None:
         """The one message that answers a look-up (payload with its header struct), None if there is no such object.
 
