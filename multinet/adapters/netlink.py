@@ -61,6 +61,8 @@ _RTMSG = Struct("=BBBBBBBBI")
 _NESTED = 0x8000
 _BUFFER = 1 << 16
 _DUMP_TRIES = 5
+_LARGEST_BATCH = 100
+"""Messages; their failures, acknowledged in some 800 bytes each, fit a socket's default buffer (208 KiB)."""
 
 
 class NetlinkError(OSError):
