@@ -17,6 +17,7 @@ from multinet.adapters.netns import Netns
 
 _MACVLAN_MODES = {1: "private", 2: "vepa", 4: "bridge", 8: "passthru"}
 _IFLA_INFO_SLAVE_DATA = 5
+_UNKNOWN, _UP = 0, 6
 _NAME_ROOM = 16
 """IFNAMSIZ, the closing NUL counted in."""
 
@@ -31,7 +32,8 @@ class LinkInfo(msgspec.Struct, frozen=True):
     mtu: int = 0
     up: bool = False
     promisc: bool = False
-    running: bool = False
+    operstate: int = 0
+    """RFC 2863 state as the kernel numbers it: 0 unknown (``lo``, a bridge that never had a port), 6 up."""
     master: int = 0
     parent: int = 0
     group: int = 0
@@ -41,6 +43,16 @@ class LinkInfo(msgspec.Struct, frozen=True):
     isolated: bool = False
     port_state: int = -1
     """Bridge port state (3: forwarding), -1 when it is no bridge port."""
+
+    @property
+    def running(self) -> bool:
+        """Whether frames can pass, as far as the kernel can tell."""
+        return self.operstate in (_UNKNOWN, _UP)
+
+    @property
+    def carries(self) -> bool:
+        """Whether it has a carrier for certain; of a bridge: some port of it has."""
+        return self.operstate == _UP
 
 
 class AddressInfo(msgspec.Struct, frozen=True):
@@ -69,9 +81,11 @@ class RouteInfo(msgspec.Struct, frozen=True):
 class NetworkStack:
     """One namespace, read and changed through one socket. For one thread at a time."""
 
-    def __init__(self, netns: Netns) -> None:
+    def __init__(self, netns: Netns, home: Netns | None = None) -> None:
+        """``home``: the namespace that the threads which use it are in, if it is known."""
         self.netns = netns
-        self._socket = nl.NetlinkSocket(netns)
+        self._home = home
+        self._socket = nl.NetlinkSocket(netns, home)
 
     def close(self) -> None:
         """Close the socket (the namespace stays the caller's); safe to repeat."""
@@ -138,7 +152,7 @@ class NetworkStack:
 
     def read_sysctl(self, key: str) -> str | None:
         """The value of ``net/…`` in this namespace, None if the kernel doesn't have it."""
-        with self.netns.entered():
+        with self.netns.entered(self._home):
             return _read(key)
 
     def write_sysctls(self, settings: Iterable[tuple[str, str, bool]]) -> None:
@@ -146,7 +160,7 @@ class NetworkStack:
 
         Raises OSError for the first that fails and isn't tolerant; its ``filename`` is the key.
         """
-        with self.netns.entered():
+        with self.netns.entered(self._home):
             for key, value, tolerant in settings:
                 try:
                     _write(key, value)
@@ -159,7 +173,9 @@ class Kernel:
     """The host's namespace for every thread, and sandboxes as they come."""
 
     def __init__(self, host: Netns | None = None) -> None:
+        """``host`` None: the calling thread's namespace, in which all threads of the process are then."""
         self.host_netns = host or Netns.current()
+        self._home = None if host else self.host_netns
         self._local = threading.local()
 
     @property
@@ -167,12 +183,12 @@ class Kernel:
         """The host's stack, through a socket that this thread keeps."""
         stack: NetworkStack | None = getattr(self._local, "stack", None)
         if stack is None:
-            stack = self._local.stack = NetworkStack(self.host_netns)
+            stack = self._local.stack = NetworkStack(self.host_netns, self._home)
         return stack
 
     def open(self, netns: Netns) -> NetworkStack:
         """A stack for a sandbox; the caller closes it."""
-        return NetworkStack(netns)
+        return NetworkStack(netns, self._home)
 
 
 def _read(key: str) -> str | None:
@@ -221,7 +237,7 @@ def _link(data: bytes) -> LinkInfo:
         mtu=_u32(found.get(nl.IFLA_MTU)),
         up=bool(flags & nl.IFF_UP),
         promisc=bool(flags & nl.IFF_PROMISC),
-        running=found.get(nl.IFLA_OPERSTATE, b"\0")[0] in (0, 6),  # unknown (lo) or up
+        operstate=found.get(nl.IFLA_OPERSTATE, b"\0")[0],
         master=_u32(found.get(nl.IFLA_MASTER)),
         parent=_u32(found.get(nl.IFLA_LINK)),
         group=_u32(found.get(nl.IFLA_GROUP)),

@@ -145,8 +145,9 @@ def attributes(data: bytes, start: int, end: int) -> dict[int, bytes]:
 class NetlinkSocket:
     """One rtnetlink socket, bound to the namespace it was made in. Not for use by two threads at once."""
 
-    def __init__(self, netns: Netns) -> None:
-        with netns.entered():
+    def __init__(self, netns: Netns, home: Netns | None = None) -> None:
+        """``home``: the calling thread's namespace, if it is known."""
+        with netns.entered(home):
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
         for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)

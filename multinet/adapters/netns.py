@@ -87,8 +87,21 @@ class Netns:
         return hash(self.identity)
 
     @contextmanager
-    def entered(self) -> Iterator[None]:
-        """Be in this namespace, this thread alone, for the body."""
+    def entered(self, home: Netns | None = None) -> Iterator[None]:
+        """Be in this namespace, this thread alone, for the body.
+
+        ``home`` is where the thread is now, if the caller knows: then it needn't be looked up.
+        """
+        if home is not None:
+            if home is self:
+                yield
+                return
+            _setns(self.fd)
+            try:
+                yield
+            finally:
+                _setns(home.fd)
+            return
         before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             _setns(self.fd)

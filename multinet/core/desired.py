@@ -55,6 +55,13 @@ class Owner(msgspec.Struct, frozen=True):
         """Name of the host end of a veth pair: found again without the namespace or a record."""
         return "veth" + _digest(f"{self.container_id}/{self.ifname}", 8)
 
+    @property
+    def host_mac(self) -> str:
+        """MAC of a pair's host end. A bridge without a MAC of its own takes the lowest of its ports': with
+        ``fe`` in front that is never this one (a habit of libvirt's).
+        """
+        return "fe" + self.mac("host")[2:]
+
     def mac(self, salt: str) -> str:
         """A locally administered unicast MAC, the same at each call for one attachment and ``salt``."""
         digest = bytearray.fromhex(_digest(f"{self.container_id}/{self.ifname}/{salt}", 12))

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from multinet.adapters.kernel import Kernel
+from multinet.adapters.kernel import Kernel, NetworkStack
 from multinet.adapters.netns import Netns
 from multinet.cni import chain
 from multinet.cni.chain import Executor
@@ -49,17 +49,17 @@ class Attachments:
 
     def node(self, call: Call) -> Node:
         """The node as one call may use it."""
-        return self._node(call.netns, call.cancelled)
+        return self._node(call.netns, call.sandbox(self.kernel), call.cancelled)
 
     def require_free(self, ifnames: Collection[str], call: Call) -> None:
         """None of the names is taken in the sandbox. Raises CNIError code 100.
 
         Asked before anything is begun: what is begun is removed after a failure, and by its name.
         """
-        if call.netns is None or call.netns == self.kernel.host_netns:
+        stack = call.sandbox(self.kernel)
+        if stack is None:
             return  # said by the plugin, in its own words
-        with self.kernel.open(call.netns) as stack:
-            taken = {link.name for link in stack.links()}.intersection(ifnames) - {"lo"}
+        taken = {link.name for link in stack.links()}.intersection(ifnames) - {"lo"}
         if taken:
             names = ", ".join(sorted(taken))
             raise CNIError(
@@ -114,13 +114,12 @@ class Attachments:
             cancel_fd=call.cancel_fd,
         )
 
-    def detach(self, record: AttachmentRecord, netns: Netns | None) -> None:
-        """Remove it, by what ADD recorded; ``netns`` None: the sandbox is gone. Raises CNIError."""
-        executor = DelegateExecutor(self._node(netns), record.applied)
+    def detach(self, record: AttachmentRecord, node: Node) -> None:
+        """Remove it, by what ADD recorded; without a sandbox in ``node``, that is gone. Raises CNIError."""
         chain.delete(
             network_of(record),
-            _invocation(record, "DEL", netns),
-            executor,
+            _invocation(record, "DEL", node.netns),
+            DelegateExecutor(node, record.applied),
             record.result,
             capability_args=record.capability_args,
             deadline=time.monotonic() + CLEAN_UP_LIMIT,
@@ -131,15 +130,17 @@ class Attachments:
 
         If all run in process, their links go in one delete, before anything else.
         """
-        if records and all(runs_in_process(p) for r in records for p in network_of(r).plugins):
-            with suppress(CNIError):  # each link is looked for again, one by one
-                self._drop_links(records[0], netns)
         failures: dict[str, CNIError] = {}
-        for record in sorted(records, key=lambda record: -record.position):
-            try:
-                self.detach(record, netns)
-            except CNIError as error:
-                failures[record.ifname] = error
+        with self._opened(netns) as stack:
+            if stack is not None and all(runs_in_process(p) for r in records for p in network_of(r).plugins):
+                with suppress(CNIError):  # each link is looked for again, one by one
+                    self._drop_links(records, stack)
+            node = self._node(netns, stack)
+            for record in sorted(records, key=lambda record: -record.position):
+                try:
+                    self.detach(record, node)
+                except CNIError as error:
+                    failures[record.ifname] = error
         return failures
 
     @contextmanager
@@ -163,16 +164,36 @@ class Attachments:
             if opened is not None:
                 opened.close()
 
-    def _drop_links(self, record: AttachmentRecord, netns: Netns | None) -> None:
+    @contextmanager
+    def _opened(self, netns: Netns | None) -> Iterator[NetworkStack | None]:
+        """The sandbox's stack; None without a sandbox, or when it is the host itself."""
         if netns is None or netns == self.kernel.host_netns:
+            yield None
             return
         with self.kernel.open(netns) as stack:
-            host = self.kernel.host
-            facts = Facts(host, stack, self._masquerade_backend)
-            drop_sandbox_links(Scene(record.owner, host, stack, self._firewall, facts))
+            yield stack
 
-    def _node(self, netns: Netns | None, cancelled: Callable[[], bool] = lambda: False) -> Node:
-        return Node(self.kernel, self._firewall, self._external, self._masquerade_backend, netns, cancelled)
+    def _drop_links(self, records: Sequence[AttachmentRecord], sandbox: NetworkStack) -> None:
+        for owner in {record.owner.group: record.owner for record in records}.values():
+            host = self.kernel.host
+            facts = Facts(host, sandbox, self._masquerade_backend)
+            drop_sandbox_links(Scene(owner, host, sandbox, self._firewall, facts))
+
+    def _node(
+        self,
+        netns: Netns | None,
+        sandbox: NetworkStack | None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Node:
+        return Node(
+            self.kernel,
+            self._firewall,
+            self._external,
+            self._masquerade_backend,
+            netns,
+            sandbox,
+            cancelled,
+        )
 
 
 def network_of(record: AttachmentRecord) -> NetworkList:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from multinet.adapters.kernel import Kernel, NetworkStack
 from multinet.adapters.netns import Netns
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.invocation import Invocation, parse_args
@@ -40,6 +41,7 @@ class Call:
         limit = TIME_LIMIT if request.time_limit_ms is None else request.time_limit_ms / 1000
         self.deadline = time.monotonic() + limit
         self.netns: Netns | None = None
+        self._sandbox: NetworkStack | None = None
         try:
             read = read_request(request.env, lambda: request.stdin)
             self.invocation: Invocation = read.invocation
@@ -100,8 +102,17 @@ class Call:
         """Seconds until the deadline, at least a moment."""
         return max(0.05, self.deadline - time.monotonic())
 
+    def sandbox(self, kernel: Kernel) -> NetworkStack | None:
+        """The sandbox's stack, for all attachments of the call; None without a namespace of its own."""
+        if self._sandbox is None and self.netns is not None and self.netns != kernel.host_netns:
+            self._sandbox = kernel.open(self.netns)
+        return self._sandbox
+
     def close(self) -> None:
-        """Give the namespace's descriptor back; safe to repeat."""
+        """Give the namespace's descriptor and socket back; safe to repeat."""
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
         if self.netns is not None:
             self.netns.close()
             self.netns = None

@@ -16,7 +16,11 @@ _log = logging.getLogger(__name__)
 
 
 def warn_of(
-    call: Call, pod: Pod, plan: Sequence[PlannedAttachment], loaded: Sequence[LoadedNetwork], settings: Settings
+    call: Call,
+    pod: Pod,
+    plan: Sequence[PlannedAttachment],
+    loaded: Sequence[LoadedNetwork],
+    settings: Settings,
 ) -> None:
     """Log unknown keys of configuration and annotations, and requests that no plugin takes.
 

@@ -49,7 +49,7 @@ def apply(items: Sequence[AnyItem], scene: Scene, undo: Undo) -> None:
     """
     scene.proceed()
     indexes, bridges = create_links(items, scene, undo)
-    _keep_macs(bridges, scene, undo, indexes)
+    _keep_macs([veth.host_mac for veth in select(items, Veth)], bridges, scene, undo, indexes)
     own, shared = _by_sharing(items, bridges)
     _write_sysctls(own, scene, undo)
     scene.proceed()
@@ -67,11 +67,19 @@ def apply(items: Sequence[AnyItem], scene: Scene, undo: Undo) -> None:
     _write_sysctls(shared, scene, undo)
 
 
-def _keep_macs(bridges: dict[str, LinkInfo | None], scene: Scene, undo: Undo, indexes: Indexes) -> None:
+def _keep_macs(
+    new_ports: Sequence[str],
+    bridges: dict[str, LinkInfo | None],
+    scene: Scene,
+    undo: Undo,
+    indexes: Indexes,
+) -> None:
     """A bridge whose MAC nobody has set takes its lowest port's: one that was there keeps what it had."""
     for name, found in bridges.items():
-        now = scene.host.link_at(indexes["host", name]) if found is not None else None
-        if found is not None and now is not None and now.mac != found.mac:
+        if found is None or (found.carries and all(mac > found.mac for mac in new_ports)):
+            continue  # born with its MAC, or with a port whose MAC is lower than the new ones'
+        now = scene.host.link_at(indexes["host", name])
+        if now is not None and now.mac != found.mac:
             _pin_mac(name, found, scene, undo)
 
 

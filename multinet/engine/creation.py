@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import re
 from collections.abc import Sequence
 
 from multinet.adapters import kernel_messages as messages
@@ -14,8 +15,11 @@ from multinet.engine.scene import Scene
 from multinet.engine.steps import Step, perform
 from multinet.engine.undo import Undo
 
-# Chosen indexes lie far above those that the kernel gives out in order.
+# Indexes chosen for the host lie far above those that the kernel gives out in order.
 _LOWEST, _HIGHEST = 0x2000_0000, 0x7000_0000
+_FIRST = 2
+"""Index of a sandbox's first interface, after its loopback; ``net3`` gets three more."""
+_NUMBERED = re.compile(r"(?:eth|net)([0-9]{1,3})")
 _TRIES = 3
 
 
@@ -50,19 +54,19 @@ def create_links(
     indexes = Indexes(scene)
     bridges = {bridge.name: _existing(bridge, scene) for bridge in select(items, Bridge)}
     links = [item for item in items if isinstance(item, Veth | Macvlan)]
-    taken = _sandbox_links(links, scene)
+    _require_free(links, scene)
     for attempt in range(_TRIES):
-        _choose(items, bridges, taken, indexes, fresh=attempt > 0)
+        indexes.update(_chosen(items, bridges, scene, wary=attempt > 0))
         try:
             with Undo() as made:
                 _create(items, bridges, scene, indexes, made)
                 made.hand_over(undo)
             return indexes, bridges
         except CNIError as error:
-            # EBUSY is how the kernel says that an index is in use; it says the same of a master in use, so
-            # the last refusal stands.
-            busy = getattr(error.__cause__, "errno", 0) == errno.EBUSY
-            if not busy or attempt == _TRIES - 1:
+            # How the kernel says that an index is in use (EEXIST of one in the namespace that it is asked in).
+            # It says the same of a master in use and of a name that is taken, so the last refusal stands.
+            taken = getattr(error.__cause__, "errno", 0) in (errno.EBUSY, errno.EEXIST)
+            if not taken or attempt == _TRIES - 1:
                 raise
     raise AssertionError("unreachable")
 
@@ -81,40 +85,44 @@ def _existing(bridge: Bridge, scene: Scene) -> LinkInfo | None:
     return found
 
 
-def _sandbox_links(links: Sequence[Veth | Macvlan], scene: Scene) -> dict[str, LinkInfo]:
-    """The links that the sandbox has already. Raises CNIError when a wanted name is among them."""
-    if not links:
-        return {}
-    present = scene.facts.links("sandbox")
+def _require_free(links: Sequence[Veth | Macvlan], scene: Scene) -> None:
+    """Raises CNIError when a wanted name is taken in the sandbox."""
     for link in links:
-        if link.name not in present:
+        if scene.facts.link(link.name, "sandbox") is None:
             continue
         if isinstance(link, Veth):
             text = f'container veth name ("{link.name}") peer provided ("{link.host_name}") already exists'
         else:
             text = f"failed to create macvlan: interface name {link.name} already exists in the sandbox"
         raise CNIError(Code.KERNEL, text)
-    return present
 
 
-def _choose(
-    items: Sequence[AnyItem],
-    bridges: dict[str, LinkInfo | None],
-    taken: dict[str, LinkInfo],
-    indexes: Indexes,
-    fresh: bool,
-) -> None:
-    """Indexes: in the sandbox the next after those in use, on the host a random high one."""
-    following = max((link.index for link in taken.values()), default=1) + 1
+def _chosen(
+    items: Sequence[AnyItem], bridges: dict[str, LinkInfo | None], scene: Scene, wary: bool
+) -> dict[tuple[Place, str], int]:
+    """Indexes: random high ones on the host; for a pair's end in the sandbox by its name, so that nothing need
+    be read, or (``wary``, after a collision) the next after those in use.
+    """
+    chosen: dict[tuple[Place, str], int] = {}
+    following = max((link.index for link in scene.stack("sandbox").links()), default=1) + 1 if wary else 0
     for item in items:
         if isinstance(item, Bridge):
             found = bridges[item.name]
-            indexes["host", item.name] = found.index if found else random.randint(_LOWEST, _HIGHEST)
+            chosen["host", item.name] = found.index if found else random.randint(_LOWEST, _HIGHEST)
         elif isinstance(item, Veth):
-            indexes["host", item.host_name] = random.randint(_LOWEST, _HIGHEST)
-        if isinstance(item, Veth | Macvlan):
-            indexes["sandbox", item.name] = random.randint(_LOWEST, _HIGHEST) if fresh else following
-            following += 1
+            chosen["host", item.host_name] = random.randint(_LOWEST, _HIGHEST)
+            chosen["sandbox", item.name] = following or _usual_index(item.name)
+            following += wary
+        elif isinstance(item, Macvlan):
+            # Asked for in the master's namespace, where a low index may well be in use: there it counts too.
+            chosen["sandbox", item.name] = random.randint(_LOWEST, _HIGHEST)
+    return chosen
+
+
+def _usual_index(name: str) -> int:
+    """2 for ``eth0``, 2 + n for ``net{n}``: what they would get in order; any other name a random one."""
+    numbered = _NUMBERED.fullmatch(name)
+    return _FIRST + int(numbered[1]) if numbered else random.randint(_LOWEST, _HIGHEST)
 
 
 def _create(

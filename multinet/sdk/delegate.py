@@ -90,7 +90,7 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     def host_mac(self) -> str:
         """MAC of the host end of a pair: as it was made, or one derived from the attachment."""
         made = self._made_host_end()
-        return made.mac if made else self.owner.mac("host")
+        return made.mac if made else self.owner.host_mac
 
     def _made_host_end(self) -> Interface | None:
         """The second interface on the host, after the bridge; ours is known by its name."""

@@ -198,7 +198,7 @@ class InterfacePlugin(Generic[C]):
 
 def _require_free(pod: Sandbox, scene: Scene) -> None:
     """Raises CNIError before an address is taken for an interface name that is occupied."""
-    if pod.ifname in scene.facts.links("sandbox"):
+    if scene.facts.link(pod.ifname, "sandbox") is not None:
         raise CNIError(
             Code.KERNEL,
             f'interface name {pod.ifname} already exists: container veth name ("{pod.ifname}") '

@@ -29,6 +29,8 @@ class Node:
     external: Executor
     masquerade_backend: Callable[[], str]
     netns: Netns | None = None
+    sandbox: NetworkStack | None = None
+    """The stack of ``netns`` if the caller keeps one for all its attachments."""
     cancelled: Callable[[], bool] = _never
 
     @contextmanager
@@ -36,6 +38,9 @@ class Node:
         """The stage for one attachment. Raises CNIError code 8 when ADD or CHECK has no usable namespace;
         for other verbs the sandbox is None then.
         """
+        if self.sandbox is not None:
+            yield self._scene(call, owner, self.sandbox)
+            return
         netns, opened = self.netns, False
         if netns is None and call.invocation.netns:
             try:
@@ -45,14 +50,17 @@ class Node:
                     raise
         stack = self._sandbox(netns, call)
         try:
-            host = self.kernel.host
-            facts = Facts(host, stack, self.masquerade_backend)
-            yield Scene(owner, host, stack, self.firewall, facts, call.deadline, self.cancelled)
+            yield self._scene(call, owner, stack)
         finally:
             if stack is not None:
                 stack.close()
             if opened and netns is not None:
                 netns.close()
+
+    def _scene(self, call: PluginCall, owner: Owner, sandbox: NetworkStack | None) -> Scene:
+        host = self.kernel.host
+        facts = Facts(host, sandbox, self.masquerade_backend)
+        return Scene(owner, host, sandbox, self.firewall, facts, call.deadline, self.cancelled)
 
     def _sandbox(self, netns: Netns | None, call: PluginCall) -> NetworkStack | None:
         if netns is None:
