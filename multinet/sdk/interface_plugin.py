@@ -225,11 +225,9 @@ def parse_mac(value: Any, path: str) -> str:
     octets = text.replace("-", ":").split(":")
     if "." in text:
         octets = [part[i : i + 2] for part in text.split(".") for i in (0, 2)]
-    try:
-        raw = bytes(int(octet, 16) for octet in octets if len(octet) == 2)
-    except ValueError:
-        raw = b""
-    if len(raw) != 6 or len(octets) != 6:
+    are_hex = all(len(octet) == 2 and set(octet) <= _HEX for octet in octets)
+    raw = bytes(int(octet, 16) for octet in octets) if are_hex else b""
+    if len(raw) != 6:
         raise InvalidConfig(path, f"invalid args {value} for MAC addr: address {value}: invalid MAC address")
     if raw[0] & 1 or not any(raw):
         raise InvalidConfig(path, f"invalid args {value} for MAC addr: not a unicast address")
