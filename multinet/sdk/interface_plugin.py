@@ -35,6 +35,7 @@ from multinet.sdk.registry import Outcome
 C = TypeVar("C", bound=DelegateConf)
 
 _KNOWN_ARGS = ("IgnoreUnknown", "MAC", "IP", "GATEWAY")
+_HEX = frozenset("0123456789abcdefABCDEF")
 _DECISIONS = 5
 """How often a decision is taken again because the host changed under it."""
 
