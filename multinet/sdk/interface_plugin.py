@@ -13,7 +13,7 @@ from multinet.cni.decode import convert
 from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.cni.invocation import parse_args, require_known_args
 from multinet.cni.result import Result
-from multinet.core.desired import AnyItem, Difference, LinkUp
+from multinet.core.desired import AnyItem, Difference, LinkUp, Route
 from multinet.engine.apply import apply
 from multinet.engine.compare import compare
 from multinet.engine.creation import FactsChanged
@@ -30,6 +30,7 @@ from multinet.sdk.ipam_plugin import (
 )
 from multinet.sdk.ipam_source import IpamSource, ipam_source
 from multinet.sdk.node import Node
+from multinet.sdk.older_results import route_differences, says_routes_in_full
 from multinet.sdk.registry import Outcome
 
 C = TypeVar("C", bound=DelegateConf)
@@ -97,6 +98,9 @@ class InterfacePlugin(Generic[C]):
                 pod = replace(pod, made=previous, ipam=_own_part(previous, pod) if source else None)
             if items is None:
                 items = self.desired(conf, pod, scene.facts).items
+                if not says_routes_in_full(conf.cni_version):
+                    items = tuple(item for item in items if not isinstance(item, Route))
+                    found += route_differences(pod, scene)
             found += [d for d in compare(items, scene) if not _is_reported(d, pod)]
         if found:
             raise check_failure(found)

@@ -117,3 +117,17 @@ def test_failing_adds_do_not_harm_those_that_succeed(bench: Any, make: Any) -> N
             pod.check_both(good)
             pod.delete(good)
         bench.lab.ip("link", "del", "br0")
+
+
+@pytest.mark.reference
+def test_pods_with_an_external_address_manager(bench: Any, make: Any) -> None:
+    """Their link is made before the address is asked for, on a bridge that all of them want to make."""
+    bench.lab.allowed.add("br0")
+    ipam = bench.host_local("10.1.2.0/24") | {"multinet/executable": True}
+    conf = make("bridge", "1.0.0", bridge="br0", isDefaultGateway=True, ipam=ipam)
+    pods = [bench.pod() for _ in range(8)]
+    at_once([lambda pod=pod: pod.add(conf) for pod in pods])
+    assert len({tuple(pod.addresses()) for pod in pods}) == 8
+    assert bench.addresses("br0") == ["10.1.2.1/24"]
+    for pod in pods:
+        pod.check_both(conf)

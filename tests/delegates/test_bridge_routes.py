@@ -168,3 +168,28 @@ def test_the_kernel_chooses_as_meant(routed: Any) -> None:
 def test_routes_in_the_result_are_the_ipams(routed: Any) -> None:
     routes = [{"dst": "10.50.0.0/16", "priority": 7, "table": 100, "scope": 253, "mtu": 1200, "advmss": 1100}]
     assert routed(routes).result["routes"] == routes
+
+
+@pytest.mark.parametrize("version", ["0.4.0", "1.0.0", "1.1.0"])
+def test_check_knows_routes_whose_attributes_the_version_cannot_say(
+    bench: Any, make: Any, refused: Any, version: str
+) -> None:
+    """Before 1.0.0 a result has destination and gateway only; the kernel's routes are right all the same."""
+    bench.lab.allowed.add("br0")
+    routes = [
+        {"dst": "10.50.0.0/16", "priority": 77},
+        {"dst": "10.51.0.0/16", "table": 100, "gw": "10.1.2.9"},
+        {"dst": "10.52.0.0/16", "scope": 253},
+        {"dst": "10.53.0.0/16", "mtu": 1200},
+    ]
+    pod, ipam = bench.pod(), {"type": "static", "addresses": [V4], "routes": routes}
+    conf = make("bridge", version, bridge="br0", ipam=ipam)
+    pod.add(conf)
+    pod.check_both(conf)
+    for command, dst in (
+        ("ip route replace 10.51.0.0/16 via 10.1.2.8 table 100", "10.51.0.0/16"),
+        ("ip route del 10.50.0.0/16", "10.50.0.0/16"),
+    ):
+        bench.lab.run(*command.split(), netns=pod.netns)
+        for recorded in (True, False):
+            assert dst in str(refused(102, pod.check, conf, recorded=recorded))
