@@ -136,7 +136,7 @@ def _interpret(manifest: dict[str, Any]) -> tuple[Key, _Object] | None:
     kind = manifest.get("kind")
     if kind == "Pod" and manifest.get("apiVersion") == "v1":
         try:
-            pod = pod_of(msgspec.convert(manifest, _PodObject).metadata)
+            pod = pod_of(msgspec.convert(manifest, _PodObject).metadata)  # worked out by the decoder above
         except msgspec.ValidationError as error:
             raise Rejected(_path_first(str(error))) from None
         return _keyed("Pod", pod)

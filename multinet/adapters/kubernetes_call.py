@@ -73,10 +73,13 @@ def transport_faults(call: Call) -> Iterator[None]:
         raise Unreachable(f"{call}: {text}") from error
 
 
+_STATUS = msgspec.json.Decoder(_Status)
+
+
 def refusal(call: Call, response: Any, data: bytes) -> Refused:
     """What urllib3's ``response`` with an error status, and ``data`` as its body, mean."""
     try:
-        status = msgspec.json.decode(data, type=_Status)
+        status = _STATUS.decode(data)
     except msgspec.DecodeError:  # a proxy's page, or nothing
         status = _Status()
     wish = response.headers.get("Retry-After", "")

@@ -151,10 +151,13 @@ class _File(msgspec.Struct):
     result: dict[str, Any] | None = None
 
 
+_FILE = msgspec.json.Decoder(_File)
+
+
 def _read(path: str) -> CachedAttachment | None:
     try:
         with open(path, "rb") as file:
-            entry = msgspec.json.decode(file.read(), type=_File)
+            entry = _FILE.decode(file.read())
         config = b64decode(entry.config or "", validate=True)
     except (OSError, ValueError, msgspec.MsgspecError):
         return None

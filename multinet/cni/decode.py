@@ -8,6 +8,7 @@ unknown key that is close to a known one is named in a warning.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -18,13 +19,27 @@ from multinet.cni.errors import Code, InvalidConfig
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-__all__ = ["convert", "unknown_keys"]
+__all__ = ["convert", "prepare", "unknown_keys"]
 
 _PLAIN = re.compile(r"[A-Za-z_][\w-]*")
 """Keys that need no quotes in a path."""
 _AT = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _FIELDS: dict[type[msgspec.Struct], dict[str, tuple[str, Any]]] = {}
+_prepared: set[Any] = set()
+_preparing = threading.Lock()
 _SCALARS = frozenset({str, int, bool, float, type(None)})
+
+
+def prepare(kind: Any) -> None:
+    """Have msgspec work out a type now, in one thread at a time.
+
+    It does so when a type is first used, and crashes the process if two threads use one for the first time
+    together (seen with 0.22: a segmentation fault).
+    """
+    if kind not in _prepared:
+        with _preparing:
+            msgspec.json.Decoder(kind)
+            _prepared.add(kind)
 
 
 def convert(raw: Mapping[str, Any], to: type[T], path: str = "$", code: int = Code.INVALID_CONFIG) -> T:
@@ -35,6 +50,7 @@ def convert(raw: Mapping[str, Any], to: type[T], path: str = "$", code: int = Co
     if not isinstance(raw, Mapping):
         raise InvalidConfig(path, f"expected an object, got {type(raw).__name__}", code)
     shaped = _shape(raw, to)
+    prepare(to)
     try:
         return msgspec.convert(shaped, to)
     except msgspec.ValidationError:
@@ -63,6 +79,7 @@ def _faults(value: Any, hint: Any, path: str) -> Iterator[tuple[str, str]]:
         yield inner
     if found:
         return
+    prepare(hint)
     try:
         msgspec.convert(value, hint)
     except msgspec.ValidationError as error:  # of its own: a type, or a rule that spans fields

@@ -21,7 +21,7 @@ import msgspec
 
 from multinet.cni import result_shapes
 from multinet.cni.addresses import canonical_address, canonical_cidr, is_ipv6
-from multinet.cni.decode import convert
+from multinet.cni.decode import convert, prepare
 from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.cni.versions import at_least, require_supported
 
@@ -146,6 +146,7 @@ def result_version(raw: Mapping[str, Any], default_version: str) -> str:
 
 
 def _decoded(raw: Mapping[str, Any], to: type[S]) -> S:
+    prepare(to)
     try:
         return msgspec.convert(raw, to)
     except msgspec.ValidationError:

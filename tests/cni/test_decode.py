@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import msgspec
@@ -160,3 +162,37 @@ def test_anything_converts_or_names_a_path(raw: Any) -> None:
         assert error.problem
     else:
         assert convert(msgspec.to_builtins(conf), Conf) == conf
+
+
+def test_many_threads_use_a_type_for_the_first_time() -> None:
+    """msgspec alone dies of it with a segmentation fault, so this runs in a process of its own."""
+    program = '''
+import sys, threading, types
+from multinet.cni.decode import convert
+
+sys.setswitchinterval(1e-6)
+source = """
+from __future__ import annotations
+import msgspec
+class Inner(msgspec.Struct, frozen=True):
+    a: int = 0
+    b: dict[str, int] = {}
+class Outer(msgspec.Struct, frozen=True):
+    x: list[Inner] = []
+    y: Inner = Inner()
+"""
+for number in range(150):
+    module = types.ModuleType(f"made{number}")
+    sys.modules[module.__name__] = module
+    exec(source, module.__dict__)
+    together = threading.Barrier(8)
+    def use() -> None:
+        together.wait()
+        assert convert({"x": [{"a": 1}], "y": {"b": {"k": 1}}}, module.Outer).x[0].a == 1
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+print("all read it")
+'''
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "all read it\n", f"exit {done.returncode}: {done.stderr[-300:]}"

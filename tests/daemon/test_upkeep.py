@@ -428,11 +428,12 @@ def test_three_hundred_pods_leave_nothing_in_the_process(site: Site) -> None:
                 site.fails("ADD", f"f{n}", sandbox, pod="failing")
 
     turns(10)
-    before = len(descriptors()), threading.active_count(), resident()
-    kinds = descriptors()
+    kinds, threads, memory = descriptors(), threading.active_count(), resident()
     turns(300)
-    assert (len(descriptors()), threading.active_count()) == before[:2], set(descriptors()) - set(kinds)
-    assert resident() - before[2] < 8 << 20
+    # Fewer is fine: an earlier test's may have been closed meanwhile.
+    assert len(descriptors()) <= len(kinds), set(descriptors()) - set(kinds)
+    assert threading.active_count() <= threads
+    assert resident() - memory < 8 << 20
     site.assert_clean(sandbox)
 
 
