@@ -49,8 +49,8 @@ def convert(raw: Mapping[str, Any], to: type[T], path: str = "$", code: int = Co
     """
     if not isinstance(raw, Mapping):
         raise InvalidConfig(path, f"expected an object, got {type(raw).__name__}", code)
-    shaped = _shape(raw, to)
     prepare(to)
+    shaped = raw if type(raw) is dict and _is_plain(raw, to) else _shape(raw, to)
     try:
         return msgspec.convert(shaped, to)
     except msgspec.ValidationError:
@@ -110,6 +110,24 @@ def _inner_faults(value: Any, hint: Any, path: str) -> Iterator[tuple[str, str]]
 def _wording(problem: str) -> str:
     text = problem.replace("`", "")
     return text[:1].lower() + text[1:]
+
+
+def _is_plain(raw: Mapping[str, Any], to: type[msgspec.Struct]) -> bool:
+    """Whether ``raw`` can be taken as it is: no null, no known key in another case, nothing typed within."""
+    known = _fields(to)
+    for key, value in raw.items():
+        if value is None:
+            return False
+        name, hint = known.get(key) or known.get(key.lower()) or (key, Any)
+        if name != key or (type(value) not in _SCALARS and not _is_opaque(hint)):
+            return False
+    return True
+
+
+@cache
+def _is_opaque(hint: Any) -> bool:
+    """Whether no struct is in values of this type, at any depth: then nothing in them is put into shape."""
+    return _struct_in(hint) is None and all(_is_opaque(inner) for inner in get_args(hint))
 
 
 def _shape(value: Any, hint: Any) -> Any:

@@ -41,9 +41,11 @@ def after_route_plan(record: AttachmentRecord, plan: DefaultRoutePlan) -> Attach
     return msgspec.structs.replace(record, result=result.as_version(version), applied=applied)
 
 
-def pod_status(records: Sequence[AttachmentRecord]) -> str:
-    """The text of the network-status annotation, the default network's interfaces first."""
-    made = [attached(record) for record in records]
+def pod_status(records: Sequence[AttachmentRecord], made: Sequence[Attached]) -> str:
+    """The text of the network-status annotation, the default network's interfaces first.
+
+    ``made`` are the records as the route plan sees them.
+    """
     gateways = effective_gateways(made)
     return network_status(
         entry

@@ -49,7 +49,9 @@ class Attachments:
 
     def node(self, call: Call) -> Node:
         """The node as one call may use it."""
-        return self._node(call.netns, call.sandbox(self.kernel), call.cancelled)
+        node = self._node(call.netns, call.sandbox(self.kernel), call.cancelled)
+        node.occupied = call.occupied
+        return node
 
     def require_free(self, ifnames: Collection[str], call: Call) -> None:
         """None of the names is taken in the sandbox. Raises CNIError code 100.
@@ -59,7 +61,8 @@ class Attachments:
         stack = call.sandbox(self.kernel)
         if stack is None:
             return  # said by the plugin, in its own words
-        taken = {link.name for link in stack.links()}.intersection(ifnames) - {"lo"}
+        call.occupied = frozenset(link.name for link in stack.links())
+        taken = call.occupied.intersection(ifnames) - {"lo"}
         if taken:
             names = ", ".join(sorted(taken))
             raise CNIError(
@@ -75,7 +78,9 @@ class Attachments:
 
         Raises CNIError; then the record says how far it came, for ``detach_all``.
         """
-        executor = DelegateExecutor(self.node(call))
+        node = self.node(call)
+        node.waits = call.waits
+        executor = DelegateExecutor(node)
         begun.append(record)
         result: dict[str, Any] | None = None
         try:

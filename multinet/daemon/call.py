@@ -42,6 +42,10 @@ class Call:
         self.deadline = time.monotonic() + limit
         self.netns: Netns | None = None
         self._sandbox: NetworkStack | None = None
+        self.waits: list[Callable[[], None]] = []
+        """What has to come about before the pod may run, though nothing else has to wait for it."""
+        self.occupied: frozenset[str] | None = None
+        """Names of the links that were in the sandbox when the call began; None: not looked at."""
         try:
             read = read_request(request.env, lambda: request.stdin)
             self.invocation: Invocation = read.invocation
@@ -101,6 +105,12 @@ class Call:
     def time_left(self) -> float:
         """Seconds until the deadline, at least a moment."""
         return max(0.05, self.deadline - time.monotonic())
+
+    def await_links(self) -> None:
+        """Wait for what the attachments left to come about. Raises CNIError when it doesn't."""
+        self.proceed()
+        for wait in self.waits:
+            wait()
 
     def sandbox(self, kernel: Kernel) -> NetworkStack | None:
         """The sandbox's stack, for all attachments of the call; None without a namespace of its own."""

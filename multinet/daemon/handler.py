@@ -92,12 +92,13 @@ class Handler:
             self._attachments.require_free([record.ifname for record in records], call)
             for record, network in zip(records, loaded, strict=True):
                 self._attach(record, network, call, made)
-            answer = made[0].parsed_result().as_version(call.cni_version)
-            routes = plan_default_routes([attached(record) for record in made])
+            results = [attached(record) for record in made]
+            answer = results[0].result.as_version(call.cni_version)
+            routes = plan_default_routes(results)
             self._settle_routes(routes, call)
-            call.proceed()
             self._journal.ready([after_route_plan(record, routes) for record in made])
-            publish(self._cluster, pod, pod_status(made), call)
+            call.await_links()
+            publish(self._cluster, pod, pod_status(made, results), call)
         except BaseException as failure:
             self._take_back(records, made, call, failure)
             raise

@@ -51,6 +51,10 @@ class _Runtime(RuntimeIps, frozen=True, rename="camel"):
     ip_ranges: tuple[tuple[RangeConf, ...], ...] = ()
 
 
+_SETS: dict[tuple[HostLocalConf, object], tuple[RangeSet, ...]] = {}
+_MOST_SETS = 256
+
+
 class _PlacedSet(NamedTuple):
     """A configured range set and each of its ranges, with their JSON paths."""
 
@@ -90,7 +94,7 @@ def load(request: IpamRequest) -> Plan:
     runtime = convert(envelope.runtime_config, _Runtime, "$.runtimeConfig")
     faults = Faults()
     requested = _requested(request.args, envelope, runtime, faults)
-    sets = _range_sets(conf, runtime, faults)
+    sets = _known_range_sets(conf, runtime, faults)
     network_routes = routes(conf.routes, faults)
     faults.settle()
     one_per_family(envelope.cni_version, [item.version for item in sets])
@@ -135,6 +139,19 @@ def _requested_ip(text: str) -> Address:
 
 def _bits(text: str) -> int:
     return 128 if ":" in text else 32
+
+
+def _known_range_sets(conf: HostLocalConf, runtime: _Runtime, faults: Faults) -> tuple[RangeSet, ...]:
+    """As ``_range_sets``: a network's ranges are the same at every pod, and reading them takes 0.1 ms."""
+    key = (conf, runtime.ip_ranges)
+    known = _SETS.get(key)
+    if known is None:
+        known = _range_sets(conf, runtime, faults)
+        if not faults:
+            if len(_SETS) >= _MOST_SETS:
+                _SETS.clear()
+            _SETS[key] = known
+    return known
 
 
 def _range_sets(conf: HostLocalConf, runtime: _Runtime, faults: Faults) -> tuple[RangeSet, ...]:

@@ -56,7 +56,7 @@ def apply(items: Sequence[AnyItem], scene: Scene, undo: Undo) -> None:
     _configure_host(items, scene, undo, indexes, bridges)
     scene.proceed()
     _configure_sandbox(items, scene, undo, indexes)
-    wait_for_ports(select(items, Veth), scene, indexes)
+    scene.wait(lambda: wait_for_ports(select(items, Veth), scene, indexes))
     wait_for_addresses(select(items, Address), scene, indexes)
     scene.proceed()
     rules = [item for item in items if isinstance(item, Masquerade | MacGuard)]

@@ -88,7 +88,7 @@ def _existing(bridge: Bridge, scene: Scene) -> LinkInfo | None:
 def _require_free(links: Sequence[Veth | Macvlan], scene: Scene) -> None:
     """Raises CNIError when a wanted name is taken in the sandbox."""
     for link in links:
-        if scene.facts.link(link.name, "sandbox") is None:
+        if not scene.facts.is_taken(link.name):
             continue
         if isinstance(link, Veth):
             text = f'container veth name ("{link.name}") peer provided ("{link.host_name}") already exists'

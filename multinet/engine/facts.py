@@ -23,7 +23,10 @@ class Facts:
         host: NetworkStack,
         sandbox: NetworkStack | None,
         masquerade_backend: Callable[[], str] = lambda: "nftables",
+        occupied: frozenset[str] | None = None,
     ) -> None:
+        """``occupied``: names of the links that the sandbox had before, if they were looked at already."""
+        self._occupied = occupied
         self._stacks: dict[Place, NetworkStack | None] = {"host": host, "sandbox": sandbox}
         self._known: dict[tuple[str, ...], object] = {}
         self._masquerade_backend = masquerade_backend
@@ -34,6 +37,12 @@ class Facts:
         if everything is not None:
             return everything.get(name)  # type: ignore[attr-defined, no-any-return]
         return self._once(("link", place, name), lambda: self._stack(place).link(name))
+
+    def is_taken(self, name: str) -> bool:
+        """Whether the sandbox has a link of that name which this call didn't make."""
+        if self._occupied is not None:
+            return name in self._occupied
+        return self.link(name, "sandbox") is not None
 
     def master(self, name: str, place: Place = "host") -> LinkInfo:
         """The link to build on; with no name, the one of the first default route.

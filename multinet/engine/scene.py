@@ -31,6 +31,8 @@ class Scene:
     """Monotonic seconds; past it every step gives up."""
     cancelled: Callable[[], bool] = _never
     """True once the caller has hung up."""
+    waits: list[Callable[[], None]] | None = None
+    """Where to leave what is still to be waited for, so that several attachments wait together; None: wait at once."""
 
     def stack(self, place: Place) -> NetworkStack:
         """The stack of a place. Raises CNIError code 8 when the sandbox is gone."""
@@ -39,6 +41,13 @@ class Scene:
         if self.sandbox is None:
             raise CNIError(Code.INVALID_NETNS, "the sandbox's network namespace is gone")
         return self.sandbox
+
+    def wait(self, until: Callable[[], None]) -> None:
+        """Wait now, or leave it to whoever collects the waits."""
+        if self.waits is None:
+            until()
+        else:
+            self.waits.append(until)
 
     def proceed(self) -> None:
         """Raises CNIError when the caller has hung up (code 108) or the deadline has passed (code 11)."""

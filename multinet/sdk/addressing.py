@@ -33,7 +33,10 @@ def addressed(link: str, ipam: Result | None) -> tuple[AnyItem, ...]:
 
 
 def announced(link: str) -> tuple[AnyItem, ...]:
-    """The kernel tells the neighbours (gratuitous ARP, unsolicited NA) when the link goes up."""
+    """The kernel tells the neighbours (gratuitous ARP, unsolicited NA) when the link goes up.
+
+    Both families, whatever the pod's addresses: its link-local one is announced too.
+    """
     return (
         Sysctl(key=f"net/ipv4/conf/{link}/arp_notify", value="1", tolerant=True),
         Sysctl(key=f"net/ipv6/conf/{link}/ndisc_notify", value="1", tolerant=True),

@@ -76,6 +76,7 @@ class InterfacePlugin(Generic[C]):
                 # What can be known to fail is found before an address is taken.
                 self.desired(conf, pod, scene.facts)
                 if source.needs_link:
+                    scene.waits = None  # the address manager needs a link that works
                     done = self._bring_about(conf, pod, node, scene, undo).items
                 ipam = self._allocate(source, undo)
             if not self.existing:  # what can't be said in the version fails before the kernel is touched
@@ -203,7 +204,7 @@ class InterfacePlugin(Generic[C]):
 
 def _require_free(pod: Sandbox, scene: Scene) -> None:
     """Raises CNIError before an address is taken for an interface name that is occupied."""
-    if scene.facts.link(pod.ifname, "sandbox") is not None:
+    if scene.facts.is_taken(pod.ifname):
         raise CNIError(
             Code.KERNEL,
             f'interface name {pod.ifname} already exists: container veth name ("{pod.ifname}") '

@@ -32,6 +32,10 @@ class Node:
     sandbox: NetworkStack | None = None
     """The stack of ``netns`` if the caller keeps one for all its attachments."""
     cancelled: Callable[[], bool] = _never
+    occupied: frozenset[str] | None = None
+    """Names of the sandbox's links, if they are known."""
+    waits: list[Callable[[], None]] | None = None
+    """Where to leave what is still to be waited for; None: it is waited for at once."""
 
     @contextmanager
     def scene(self, call: PluginCall, owner: Owner) -> Iterator[Scene]:
@@ -59,8 +63,8 @@ class Node:
 
     def _scene(self, call: PluginCall, owner: Owner, sandbox: NetworkStack | None) -> Scene:
         host = self.kernel.host
-        facts = Facts(host, sandbox, self.masquerade_backend)
-        return Scene(owner, host, sandbox, self.firewall, facts, call.deadline, self.cancelled)
+        facts = Facts(host, sandbox, self.masquerade_backend, self.occupied)
+        return Scene(owner, host, sandbox, self.firewall, facts, call.deadline, self.cancelled, self.waits)
 
     def _sandbox(self, netns: Netns | None, call: PluginCall) -> NetworkStack | None:
         if netns is None:
@@ -75,4 +79,4 @@ class Node:
 
     def look_again(self, scene: Scene) -> None:
         """Fresh facts, to decide once more."""
-        scene.facts = Facts(scene.host, scene.sandbox, self.masquerade_backend)
+        scene.facts = Facts(scene.host, scene.sandbox, self.masquerade_backend, self.occupied)

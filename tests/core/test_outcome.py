@@ -141,9 +141,13 @@ class TestRecords:
         assert not after.result["ip4"].get("routes")
 
 
+def status_of(records: list[AttachmentRecord]) -> str:
+    return pod_status(records, [attached(one) for one in records])
+
+
 class TestStatus:
     def test_gateways_are_those_in_force(self) -> None:
-        status = json.loads(pod_status([made("eth0", 0), made("net1", 1, default_route=("10.2.0.9",))]))
+        status = json.loads(status_of([made("eth0", 0), made("net1", 1, default_route=("10.2.0.9",))]))
         assert [(entry["interface"], entry.get("gateway")) for entry in status] == [
             ("eth0", ["fd01::1"]),
             ("net1", ["10.2.0.9"]),
@@ -151,13 +155,13 @@ class TestStatus:
 
     def test_same_before_and_after_the_plan(self) -> None:
         records = [made("eth0", 0), made("net1", 1, default_route=("10.2.0.9", "fd02::9"))]
-        assert pod_status(records) == pod_status(settled(*records))
+        assert status_of(records) == status_of(settled(*records))
 
     def test_default_network_is_marked_and_first(self) -> None:
-        status = json.loads(pod_status([made("eth0", 0), made("net1", 1)]))
+        status = json.loads(status_of([made("eth0", 0), made("net1", 1)]))
         assert [entry.get("default", False) for entry in status] == [True, False]
         assert [entry["name"] for entry in status] == ["default/eth0", "default/net1"]
 
     def test_nothing_to_tell(self) -> None:
-        assert pod_status([record("eth0", 0, {"cniVersion": "1.0.0"})]) == "[]"
-        assert pod_status([record("eth0", 0, None)]) == "[]"
+        assert status_of([record("eth0", 0, {"cniVersion": "1.0.0"})]) == "[]"
+        assert status_of([record("eth0", 0, None)]) == "[]"
