@@ -136,18 +136,18 @@ def find_by_name(
 
 def first_valid(
     directory: str,
-    skip: Callable[[str], bool] = lambda _: False,
+    skip: Callable[[NetworkList], bool] = lambda _: False,
     broken: Callable[[Broken], object] = lambda _: None,
 ) -> NetworkList:
     """The network of the first file, in lexical order, that parses and has plugins: a node's default.
 
-    ``skip`` is asked about each path before the file is opened. Files that don't parse are passed over and
-    told to ``broken``. Raises NoConfiguration when none is left.
+    ``skip`` is asked about each network that parses. Files that don't are passed over and told to ``broken``.
+    Raises NoConfiguration when none is left.
     """
     passed: list[Broken] = []
-    files = [path for path in conf_files(directory) if not skip(path)]
-    for network in _valid(files, passed, broken):
-        return network
+    for network in _valid(conf_files(directory), passed, broken):
+        if not skip(network):
+            return network
     raise NoConfiguration(
         Code.INVALID_CONFIG, f"no net configurations found in {directory}", _listing(passed)
     )

@@ -47,7 +47,7 @@ def load_network(
         network = NetworkList.from_object(prepared, f"network {name}")
     except CNIError as error:
         raise error.prefixed(f"{planned.name}: ") from None
-    if any(plugin["type"] in META_TYPES for plugin in network.plugins):
+    if is_meta(network):
         raise CNIError(
             Code.INVALID_CONFIG, f"network {name} is multinet itself: it cannot be its own delegate"
         )
@@ -103,7 +103,7 @@ def _defined(
 
 def _by_path(path: str) -> NetworkList:
     if os.path.isdir(path):
-        return first_valid(path, skip=is_own_configuration)
+        return first_valid(path, skip=is_meta)
     if not os.path.isfile(path):
         raise CNIError(Code.ATTACHMENT, f"$.clusterNetwork: {path} is neither a file nor a directory")
     return load_file(path)
@@ -115,6 +115,11 @@ def is_own_configuration(path: str) -> bool:
         network = load_file(path)
     except CNIError:
         return os.path.basename(path).startswith(("00-multinet", "00-multus"))
+    return is_meta(network)
+
+
+def is_meta(network: NetworkList) -> bool:
+    """True for a network that is the meta-plugin itself."""
     return any(plugin["type"] in META_TYPES for plugin in network.plugins)
 
 

@@ -13,7 +13,7 @@ from multinet.cni.names import validate_ifname
 from multinet.cni.result import Interface, Result
 from multinet.core.desired import Address, AnyItem, Bridge, MacGuard, Masquerade, NoAddress, Sysctl, Veth
 from multinet.sdk import DelegateConf, Desired, Facts, Sandbox, interface_delegate
-from multinet.sdk.addressing import addressed, announced, with_default_routes, with_gateways
+from multinet.sdk.addressing import addressed, announced, has_family, with_default_routes, with_gateways
 from multinet.sdk.delegate import chosen_dns, described
 
 _DEFAULT_MTU = 1500
@@ -78,8 +78,9 @@ def bridge(conf: BridgeConf, pod: Sandbox, host: Facts) -> Desired:
     if conf.mac_spoof_check:
         items.append(MacGuard(link=pair.host_name, mac=pair.mac, owner=pod.owner))
     if ipam:
-        items += _detection(pair.name, conf.enable_dad)
-        items += [*announced(pair.name), *addressed(pair.name, ipam)]
+        if has_family(ipam, 6):
+            items += _detection(pair.name, conf.enable_dad)
+        items += [*announced(pair.name, ipam), *addressed(pair.name, ipam)]
         if gateway:
             items += _gateway(conf, switch.name, ipam, () if pod.made else _present(switch.name, host))
         if conf.ip_masq:

@@ -52,10 +52,9 @@ def macvlan(conf: MacvlanConf, pod: Sandbox, host: Facts) -> Desired:
         mtu=mtu,
         bc_queue_len=conf.bc_queue_len,
     )
-    announcement = announced(link.name) if pod.ipam else ()
     made = Interface(name=link.name, mac=mac, mtu=link.mtu, sandbox=pod.netns)
     result = described((made,), 0, pod.ipam, chosen_dns(conf, pod.ipam))
-    return Desired((link, *announcement, *addressed(link.name, pod.ipam)), result)
+    return Desired((link, *announced(link.name, pod.ipam), *addressed(link.name, pod.ipam)), result)
 
 
 def _to_make(conf: MacvlanConf, host: Facts, place: Place) -> tuple[LinkInfo, int]:

@@ -23,7 +23,7 @@ def addressed(link: str, ipam: Result | None) -> tuple[AnyItem, ...]:
     if ipam is None:
         return ()
     items: list[AnyItem] = []
-    if any(":" in ip.address for ip in ipam.ips):
+    if has_family(ipam, 6):
         for name in ("lo", link):
             items.append(Sysctl(key=f"net/ipv6/conf/{name}/disable_ipv6", value="0", tolerant=name == "lo"))
         items.append(Sysctl(key=f"net/ipv6/conf/{link}/keep_addr_on_down", value="1"))
@@ -32,15 +32,21 @@ def addressed(link: str, ipam: Result | None) -> tuple[AnyItem, ...]:
     return tuple(items)
 
 
-def announced(link: str) -> tuple[AnyItem, ...]:
-    """The kernel tells the neighbours (gratuitous ARP, unsolicited NA) when the link goes up.
-
-    Both families, whatever the pod's addresses: its link-local one is announced too.
+def announced(link: str, ipam: Result | None) -> tuple[AnyItem, ...]:
+    """The kernel tells the neighbours of the pod's addresses when the link goes up (gratuitous ARP, unsolicited
+    NA); of a link-local one only beside others.
     """
-    return (
-        Sysctl(key=f"net/ipv4/conf/{link}/arp_notify", value="1", tolerant=True),
-        Sysctl(key=f"net/ipv6/conf/{link}/ndisc_notify", value="1", tolerant=True),
-    )
+    if ipam is None:
+        return ()
+    items = [Sysctl(key=f"net/ipv4/conf/{link}/arp_notify", value="1", tolerant=True)]
+    if has_family(ipam, 6):
+        items.append(Sysctl(key=f"net/ipv6/conf/{link}/ndisc_notify", value="1", tolerant=True))
+    return tuple(items)
+
+
+def has_family(ipam: Result, version: int) -> bool:
+    """Whether one of the addresses is of IP ``version``."""
+    return any((":" in ip.address) == (version == 6) for ip in ipam.ips)
 
 
 def routes_of(link: str, ipam: Result) -> list[Route]:

@@ -240,11 +240,11 @@ def test_1_8_a_broken_earlier_file_doesnt_hide_a_good_one(tmp_path: Path) -> Non
     assert find_by_name(str(tmp_path), "later").name == "later"
 
 
-def test_1_8_skipped_files_arent_opened(tmp_path: Path) -> None:
-    put(tmp_path / "00-multinet.conf", b"{")
+def test_1_8_a_network_that_isnt_wanted_is_passed_over(tmp_path: Path) -> None:
+    put(tmp_path / "00-multinet.conf", single("multinet"))
     put(tmp_path / "10.conf", single("net"))
     broken: list[Broken] = []
-    found = first_valid(str(tmp_path), skip=lambda path: "00-multinet" in path, broken=broken.append)
+    found = first_valid(str(tmp_path), skip=lambda network: network.name == "multinet", broken=broken.append)
     assert (found.name, broken) == ("net", [])
 
 
