@@ -12,6 +12,7 @@ from multinet.cni import chain
 from multinet.cni.conf import NetworkList
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.invocation import Invocation
+from multinet.cni.turns import Turns
 from multinet.core.outcome import after_route_plan, attached, pod_status
 from multinet.core.record import AttachmentRecord
 from multinet.core.routes import plan_default_routes
@@ -21,7 +22,7 @@ from multinet.daemon.attachments import Attachments
 from multinet.daemon.call import Call
 from multinet.daemon.collection import Pairs, collect
 from multinet.daemon.executables import require_executables
-from multinet.daemon.locks import ContainerLocks, Gate
+from multinet.daemon.gate import Gate
 from multinet.daemon.networks import META_TYPES, LoadedNetwork, load_network
 from multinet.daemon.pods import pod_of, publish
 from multinet.daemon.readiness import require_ready
@@ -44,7 +45,7 @@ class Handler:
         self._journal = journal
         self._attachments = attachments
         self._defaults = defaults
-        self._locks = ContainerLocks()
+        self._turns = Turns()
         self._adding = Gate()
 
     def serve(self, call: Call) -> dict[str, Any] | None:
@@ -54,15 +55,15 @@ class Handler:
         match call.verb:
             case "ADD":
                 with (
-                    self._locks.held(call.invocation.container_id, call.deadline),
+                    self._turns.of(call.invocation.container_id, call.deadline),
                     self._adding.passing(call.deadline),
                 ):
                     return self.add(call)
             case "CHECK":
-                with self._locks.held(call.invocation.container_id, call.deadline):
+                with self._turns.of(call.invocation.container_id, call.deadline):
                     self.check(call)
             case "DEL":
-                with self._locks.held(call.invocation.container_id, call.deadline):
+                with self._turns.of(call.invocation.container_id, call.deadline):
                     self.delete(call)
             case "GC":
                 self.gc(call)
@@ -138,7 +139,7 @@ class Handler:
         # One that is being added is younger than the runtime's list.
         known = {record.container_id for record in self._journal.all() if record.phase != "adding"}
         for container_id in known - containers:
-            with self._locks.held(container_id, call.deadline):
+            with self._turns.of(container_id, call.deadline):
                 self.detach_container(container_id)
         # What an ADD takes after the list was made would be collected with the rubbish.
         with self._adding.closed(call.deadline):
@@ -175,7 +176,7 @@ class Handler:
 
     def _remove_all(self, unwanted: Callable[[AttachmentRecord], bool]) -> None:
         for container_id in {record.container_id for record in self._journal.all() if unwanted(record)}:
-            with self._locks.held(container_id):
+            with self._turns.of(container_id):
                 # A call may have finished or replaced it meanwhile.
                 if any(unwanted(record) for record in self._journal.of(container_id)):
                     self.detach_container(container_id)

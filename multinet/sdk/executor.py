@@ -13,6 +13,7 @@ from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import AnyItem
 from multinet.sdk import registry
 from multinet.sdk.node import Node
+from multinet.sdk.plugin import Plugin
 
 PINNED = "multinet/executable"
 """Key of a plugin object that has an executable run even if the type is one of ours: ``true``, or which one.
@@ -52,7 +53,7 @@ class DelegateExecutor:
             )
         return self._run_in_process(plugin, call)
 
-    def _run_in_process(self, plugin: registry.Plugin, call: PluginCall) -> dict[str, Any] | None:
+    def _run_in_process(self, plugin: Plugin, call: PluginCall) -> dict[str, Any] | None:
         match call.verb:
             case "ADD":
                 outcome = plugin.add(call, self._node)

@@ -31,7 +31,7 @@ from multinet.sdk.ipam_plugin import (
 from multinet.sdk.ipam_source import IpamSource, ipam_source
 from multinet.sdk.node import Node
 from multinet.sdk.older_results import route_differences, says_routes_in_full
-from multinet.sdk.registry import Outcome
+from multinet.sdk.plugin import Outcome
 
 C = TypeVar("C", bound=DelegateConf)
 

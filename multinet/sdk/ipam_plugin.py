@@ -13,7 +13,7 @@ from multinet.cni.result import Result
 from multinet.core.desired import AnyItem, Difference, Owner
 from multinet.ports import Ipam, IpamRequest
 from multinet.sdk.node import Node
-from multinet.sdk.registry import Outcome
+from multinet.sdk.plugin import Outcome
 
 VALID_ATTACHMENTS = "cni.dev/valid-attachments"
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any
 
-import msgspec
-
-from multinet.cni.chain import PluginCall
-from multinet.core.desired import AnyItem
-from multinet.sdk.node import Node
+from multinet.sdk.ipam_plugin import IpamPlugin
+from multinet.sdk.plugin import Plugin
 
 GROUP = "multinet.delegates"
 
@@ -22,34 +19,6 @@ _OWN = {
     "macvlan": "multinet.delegates.macvlan:macvlan",
     "static": "multinet.delegates.static:static",
 }
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What an ADD gave: the CNI result object, and the items that were applied (for the journal)."""
-
-    result: dict[str, Any]
-    items: tuple[AnyItem, ...] = ()
-
-
-class Plugin(Protocol):
-    """A CNI plugin in process: one method a verb."""
-
-    def add(self, call: PluginCall, node: Node) -> Outcome:
-        """Make the attachment; on CNIError nothing is left."""
-
-    def check(self, call: PluginCall, node: Node, items: tuple[AnyItem, ...] | None) -> None:
-        """Raises CNIError code 102 that lists every difference from what was recorded, or else from what the
-        configuration and the previous result say.
-        """
-
-    def delete(self, call: PluginCall, node: Node, items: tuple[AnyItem, ...] | None) -> None:
-        """Remove the attachment, by what was recorded or else by its identity; gone already is success."""
-
-    def gc(self, call: PluginCall, node: Node) -> None:
-        """Remove what belongs to attachments that aren't listed as valid."""
-
-    def status(self, call: PluginCall, node: Node) -> None:
-        """Raises CNIError (code 50) when an ADD now would fail."""
 
 
 _loaded: dict[str, Plugin] = {}
@@ -72,8 +41,6 @@ def types() -> tuple[str, ...]:
 
 
 def _load(kind: str) -> Plugin | None:
-    from multinet.sdk.ipam_plugin import IpamPlugin
-
     if kind in _OWN:
         module, _, name = _OWN[kind].partition(":")
         found = getattr(import_module(module), name)

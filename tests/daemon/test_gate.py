@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from multinet.cni.errors import CNIError, Code
-from multinet.daemon.locks import ContainerLocks, Gate
+from multinet.daemon.gate import Gate
 
 
 def soon(seconds: float = 20.0) -> float:
@@ -20,52 +20,6 @@ def started(work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=work)
     thread.start()
     return thread
-
-
-class TestContainerLocks:
-    def test_one_at_a_time(self) -> None:
-        locks, inside, most = ContainerLocks(), [0], [0]
-
-        def work() -> None:
-            for _ in range(200):
-                with locks.held("c"):
-                    inside[0] += 1
-                    most[0] = max(most[0], inside[0])
-                    inside[0] -= 1
-
-        for thread in [started(work) for _ in range(8)]:
-            thread.join()
-        assert most == [1]
-
-    def test_containers_do_not_wait_for_one_another(self) -> None:
-        locks = ContainerLocks()
-        with locks.held("a"), locks.held("b", soon(0.01)):
-            pass
-
-    def test_deadline(self) -> None:
-        """Code 11; and the lock still works afterwards."""
-        locks, caught = ContainerLocks(), []
-
-        def work() -> None:
-            try:
-                with locks.held("c", soon(0.05)):
-                    pass
-            except CNIError as error:
-                caught.append(error)
-
-        with locks.held("c"):
-            started(work).join()
-        assert caught[0].code == Code.TRY_AGAIN
-        assert "container c" in caught[0].msg
-        with locks.held("c", soon(0.05)):
-            pass
-
-    def test_nothing_piles_up(self) -> None:
-        locks = ContainerLocks()
-        for n in range(1000):
-            with pytest.raises(ZeroDivisionError), locks.held(f"c{n}"):
-                raise ZeroDivisionError
-        assert not locks._locks
 
 
 class TestGate:
