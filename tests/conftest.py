@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from multinet.adapters.kernel import Kernel, LinkInfo, NetworkStack
+from multinet.adapters.kernel import Kernel, NetworkStack
+from multinet.adapters.kernel_values import LinkInfo
 from multinet.adapters.netns import Netns
 
 _CLONE_NEWNET = 0x40000000

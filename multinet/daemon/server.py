@@ -10,10 +10,8 @@ import logging
 import math
 import os
 import queue
-import select
 import selectors
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -21,13 +19,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from multinet.cni.errors import CNIError, Code
-from multinet.wire.frame import Decoder, Request, Response, WireError, encode_response
+from multinet.daemon.connection import answer, hang_up_of, listen, peer_uid, receive
+from multinet.wire.frame import Decoder, Request, Response, WireError
 
 _log = logging.getLogger(__name__)
-_CHUNK = 1 << 16
-_MOST_FDS = 4
-_SEND_LIMIT = 10.0
-"""Seconds that a caller may take to read its answer."""
 _PRIORITY = {"DEL": 0, "GC": 1, "CHECK": 1, "STATUS": 1}
 _ADD_PRIORITY = 2
 _LAST = 99
@@ -96,7 +91,7 @@ class Server:
         self._order = 0
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stopping = False
-        self._listener = _listen(path)
+        self._listener = listen(path)
 
     def start(self) -> None:
         """Begin to serve; returns at once."""
@@ -158,7 +153,7 @@ class Server:
         except OSError as error:  # out of descriptors, or the peer is gone: neither ends the server
             _log.warning("accept: %s", error)
             return
-        uid = _peer_uid(connection)
+        uid = peer_uid(connection)
         if uid not in (0, os.geteuid()):
             _log.warning("refused a connection of uid %d", uid)
             connection.close()
@@ -168,7 +163,7 @@ class Server:
 
     def _read(self, peer: _Peer, selector: selectors.BaseSelector) -> None:
         try:
-            data, fds = _receive(peer.connection)
+            data, fds = receive(peer.connection)
             for fd in fds:
                 if peer.netns_fd is None:
                     peer.netns_fd = fd
@@ -180,7 +175,7 @@ class Server:
         except (OSError, WireError) as error:
             selector.unregister(peer.connection)
             if isinstance(error, WireError):
-                _answer(
+                answer(
                     peer.connection, failure(CNIError(Code.DECODING_FAILURE, f"bad request frame: {error}"))
                 )
             peer.drop()
@@ -200,7 +195,7 @@ class Server:
             self._queues[self._is_nested(request.program)].put_nowait(job)
         except queue.Full:
             busy = CNIError(Code.TRY_AGAIN, "the node has too many calls waiting; try again later")
-            _answer(peer.connection, failure(busy))
+            answer(peer.connection, failure(busy))
             peer.drop()
 
     def _work(self, calls: queue.PriorityQueue[_Job]) -> None:
@@ -210,74 +205,11 @@ class Server:
                 job.connection.close()
                 return
             with job.connection as connection:
-                hung_up = _hang_up_of(connection)
+                hung_up = hang_up_of(connection)
                 response = self._serve(job.request, job.netns_fd, hung_up, connection.fileno())
-                _answer(connection, response)
+                answer(connection, response)
 
 
 def failure(error: CNIError, cni_version: str = "1.1.0") -> Response:
     """An error as a plugin prints it."""
     return Response(1, error.to_json(cni_version) + b"\n")
-
-
-def _listen(path: str) -> socket.socket:
-    """The listening socket, 0600 from its first moment; a stale one is replaced, a live one refused."""
-    os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        probe.connect(path)
-        raise CNIError(Code.IO_FAILURE, f"another daemon is serving {path}")
-    except (FileNotFoundError, ConnectionRefusedError):
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-    except OSError as error:
-        raise CNIError(Code.IO_FAILURE, f"cannot listen on {path}: {error.strerror or error}") from None
-    finally:
-        probe.close()
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        listener.bind(path)
-    except OSError as error:
-        raise CNIError(Code.IO_FAILURE, f"cannot listen on {path}: {error.strerror}") from None
-    finally:
-        os.umask(before)
-    listener.listen(1024)
-    listener.setblocking(False)
-    return listener
-
-
-def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
-    """Bytes and descriptors; none of these is inherited by the plugins that we start.
-
-    Not ``socket.recv_fds``: it drops the flag that says so.
-    """
-    room = socket.CMSG_SPACE(_MOST_FDS * 4)
-    data, ancillary, _, _ = connection.recvmsg(_CHUNK, room, socket.MSG_CMSG_CLOEXEC)
-    fds: list[int] = []
-    for level, kind, content in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            whole = len(content) - len(content) % 4
-            fds += struct.unpack(f"{whole // 4}i", content[:whole])
-    return data, fds
-
-
-def _peer_uid(connection: socket.socket) -> int:
-    size = struct.calcsize("3i")
-    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return int(uid)
-
-
-def _hang_up_of(connection: socket.socket) -> Callable[[], bool]:
-    """Whether the caller is gone: it sends nothing more, so anything to read is the end of the stream."""
-    poll = select.poll()
-    poll.register(connection, select.POLLIN | select.POLLHUP | select.POLLRDHUP)
-    return lambda: bool(poll.poll(0))
-
-
-def _answer(connection: socket.socket, response: Response) -> None:
-    try:
-        connection.settimeout(_SEND_LIMIT)
-        connection.sendall(encode_response(response))
-    except (OSError, WireError) as error:
-        _log.info("the caller did not take its answer: %s", error)

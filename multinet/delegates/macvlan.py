@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from multinet.adapters.kernel import LinkInfo
+from multinet.adapters.kernel_values import LinkInfo
 from multinet.cni.errors import InvalidConfig
 from multinet.cni.result import Interface
 from multinet.core.desired import Macvlan, MacvlanMode, Place
 from multinet.sdk import DelegateConf, Desired, Facts, Sandbox, interface_delegate
 from multinet.sdk.addressing import addressed, announced
 from multinet.sdk.delegate import chosen_dns, described
-from multinet.sdk.interface_plugin import parse_mac
+from multinet.sdk.mac import parse_mac
 
 _MODES = ("bridge", "private", "vepa", "passthru")
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import msgspec
 
 from multinet.adapters.journal_view import read_attachments
-from multinet.adapters.kernel import AddressInfo, LinkInfo, NetworkStack
+from multinet.adapters.kernel import NetworkStack
+from multinet.adapters.kernel_values import AddressInfo, LinkInfo
 from multinet.adapters.netns import Netns
 from multinet.adapters.nftables_netlink import NftablesSocket, NoNftables
 from multinet.adapters.spool import Spool

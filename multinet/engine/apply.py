@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from multinet.adapters import kernel_messages as messages
-from multinet.adapters.kernel import LinkInfo
+from multinet.adapters.kernel_values import LinkInfo
 from multinet.adapters.netlink import IFF_PROMISC, IFF_UP
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from multinet.adapters.kernel import LinkInfo, NetworkStack, RouteInfo
+from multinet.adapters.kernel import NetworkStack
+from multinet.adapters.kernel_values import LinkInfo, RouteInfo
 from multinet.core.desired import (
     Address,
     AnyItem,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from multinet.adapters import kernel_messages as messages
-from multinet.adapters.kernel import LinkInfo
+from multinet.adapters.kernel_values import LinkInfo
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import AnyItem, Bridge, Macvlan, Place, Veth, select
 from multinet.engine.scene import Scene

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-from multinet.adapters.kernel import LinkInfo, NetworkStack
+from multinet.adapters.kernel import NetworkStack
+from multinet.adapters.kernel_values import LinkInfo
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import MAIN_TABLE, Place
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from multinet.adapters import kernel_messages as messages
-from multinet.adapters.kernel import LinkInfo
+from multinet.adapters.kernel_values import LinkInfo
 from multinet.adapters.netlink import IFF_UP
 from multinet.cni.errors import CNIError
 from multinet.core.desired import Address, AnyItem, LinkUp, MacGuard, Macvlan, Masquerade, Owner, Route, Veth

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from multinet.adapters import kernel_messages as messages
-from multinet.adapters.kernel import NetworkStack, RouteInfo
+from multinet.adapters.kernel import NetworkStack
+from multinet.adapters.kernel_values import RouteInfo
 from multinet.cni.result import Route as ResultRoute
 from multinet.core.desired import MAIN_TABLE, Route
 from multinet.core.routes import DefaultRoutePlan

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
 from multinet.cni.chain import PluginCall
 from multinet.cni.decode import convert
-from multinet.cni.errors import CNIError, Code, InvalidConfig
+from multinet.cni.errors import CNIError, Code
 from multinet.cni.invocation import parse_args, require_known_args
 from multinet.cni.result import Result
-from multinet.core.desired import AnyItem, Difference, LinkUp, Route
+from multinet.core.desired import AnyItem, LinkUp, Route
 from multinet.engine.apply import apply
 from multinet.engine.compare import compare
 from multinet.engine.creation import FactsChanged
@@ -29,14 +28,15 @@ from multinet.sdk.ipam_plugin import (
     valid_attachments,
 )
 from multinet.sdk.ipam_source import IpamSource, ipam_source
+from multinet.sdk.mac import requested_mac
 from multinet.sdk.node import Node
 from multinet.sdk.older_results import route_differences, says_routes_in_full
 from multinet.sdk.plugin import Outcome
+from multinet.sdk.previous import interface_differences, is_reported, own_part
 
 C = TypeVar("C", bound=DelegateConf)
 
 _KNOWN_ARGS = ("IgnoreUnknown", "MAC", "IP", "GATEWAY")
-_HEX = frozenset("0123456789abcdefABCDEF")
 _DECISIONS = 5
 """How often a decision is taken again because the host changed under it."""
 
@@ -95,14 +95,14 @@ class InterfacePlugin(Generic[C]):
             raise CNIError(Code.INVALID_CONFIG, "Required prevResult missing")
         with node.scene(call, pod.owner) as scene:
             if previous is not None and not self.existing:
-                found += _interface_differences(pod, previous, scene)
-                pod = replace(pod, made=previous, ipam=_own_part(previous, pod) if source else None)
+                found += interface_differences(pod, previous, scene)
+                pod = replace(pod, made=previous, ipam=own_part(previous, pod) if source else None)
             if items is None:
                 items = self.desired(conf, pod, scene.facts).items
                 if not says_routes_in_full(conf.cni_version):
                     items = tuple(item for item in items if not isinstance(item, Route))
                     found += route_differences(pod, scene)
-            found += [d for d in compare(items, scene) if not _is_reported(d, pod)]
+            found += [d for d in compare(items, scene) if not is_reported(d, pod)]
         if found:
             raise check_failure(found)
 
@@ -162,7 +162,7 @@ class InterfacePlugin(Generic[C]):
         return Sandbox(
             owner=owner_of(call),
             netns=call.invocation.netns,
-            requested_mac=_requested_mac(conf, args.get("MAC", "")),
+            requested_mac=requested_mac(conf, args.get("MAC", "")),
             previous=previous,
         )
 
@@ -210,68 +210,3 @@ def _require_free(pod: Sandbox, scene: Scene) -> None:
             f'interface name {pod.ifname} already exists: container veth name ("{pod.ifname}") '
             f'peer provided ("{pod.host_ifname}") already exists',
         )
-
-
-def _requested_mac(conf: DelegateConf, argument: str) -> str:
-    cni_args = conf.args.get("cni")
-    by_args = cni_args.get("mac") if isinstance(cni_args, dict) else None
-    for path, value in (
-        ("$.runtimeConfig.mac", conf.runtime_config.get("mac")),
-        ("$.args.cni.mac", by_args),
-        ("CNI_ARGS MAC", argument),
-    ):
-        if value:
-            return parse_mac(value, path)
-    return ""
-
-
-def parse_mac(value: Any, path: str) -> str:
-    """A MAC in its usual spelling (``02:00:…``). Raises InvalidConfig that names ``path``."""
-    text = value if isinstance(value, str) else ""
-    octets = text.replace("-", ":").split(":")
-    if "." in text:
-        octets = [part[i : i + 2] for part in text.split(".") for i in (0, 2)]
-    are_hex = all(len(octet) == 2 and set(octet) <= _HEX for octet in octets)
-    raw = bytes(int(octet, 16) for octet in octets) if are_hex else b""
-    if len(raw) != 6:
-        raise InvalidConfig(path, f"invalid args {value} for MAC addr: address {value}: invalid MAC address")
-    if raw[0] & 1 or not any(raw):
-        raise InvalidConfig(path, f"invalid args {value} for MAC addr: not a unicast address")
-    return ":".join(f"{octet:02x}" for octet in raw)
-
-
-def _own_part(previous: Result, pod: Sandbox) -> Result:
-    """Addresses and routes of the result that belong to this attachment's interface."""
-    ips = tuple(
-        ip for ip in previous.ips if (at := previous.interface_of(ip)) is None or at.name == pod.ifname
-    )
-    return Result(ips=ips, routes=previous.routes, dns=previous.dns)
-
-
-def _is_reported(difference: Difference, pod: Sandbox) -> bool:
-    """Whether the result has the MAC or MTU that the link has: a later plugin of the chain changed it."""
-    link = pod.made_interface
-    if link is None or difference.subject != link.name:
-        return False
-    return (difference.field, difference.have) in (("mac", link.mac), ("mtu", str(link.mtu)))
-
-
-def _interface_differences(pod: Sandbox, previous: Result, scene: Scene) -> list[Difference]:
-    """The previous result must name the interface in the very namespace that CHECK was called for."""
-    named = [i for i in previous.interfaces if i.name == pod.ifname and i.sandbox]
-    if not previous.interfaces or any(_is_sandbox(i.sandbox, pod, scene) for i in named):
-        return []
-    have = named[0].sandbox if named else ""
-    words = f"Sandbox in prevResult {have} doesn't match configured netns: {pod.netns}"
-    return [Difference(pod.ifname, "sandbox", pod.netns, have, words)]
-
-
-def _is_sandbox(path: str, pod: Sandbox, scene: Scene) -> bool:
-    """Whether ``path`` leads to the sandbox, which may have been given another one."""
-    if path == pod.netns:
-        return True
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return False
-    return (status.st_dev, status.st_ino) == scene.stack("sandbox").netns.identity

@@ -18,7 +18,7 @@ from multinet.sdk import DelegateConf, Desired, Facts, Sandbox, interface_delega
 from multinet.sdk.addressing import addressed
 from multinet.sdk.delegate import chosen_dns, described
 from multinet.sdk.executor import located
-from multinet.sdk.interface_plugin import parse_mac
+from multinet.sdk.mac import parse_mac
 from multinet.sdk.node import Node
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multinet.adapters.kernel import LinkInfo
+from multinet.adapters.kernel_values import LinkInfo
 from multinet.core.desired import Place
 from multinet.engine.facts import Facts
 

@@ -1,0 +1,47 @@
+"""What CHECK takes from the result of the ADD: this attachment's part of it, and whether it fits the call."""
+
+from __future__ import annotations
+
+import os
+
+from multinet.cni.result import Result
+from multinet.core.desired import Difference
+from multinet.engine.scene import Scene
+from multinet.sdk.delegate import Sandbox
+
+
+def own_part(previous: Result, pod: Sandbox) -> Result:
+    """Addresses and routes of the result that belong to this attachment's interface."""
+    ips = tuple(
+        ip for ip in previous.ips if (at := previous.interface_of(ip)) is None or at.name == pod.ifname
+    )
+    return Result(ips=ips, routes=previous.routes, dns=previous.dns)
+
+
+def is_reported(difference: Difference, pod: Sandbox) -> bool:
+    """Whether the result has the MAC or MTU that the link has: a later plugin of the chain changed it."""
+    link = pod.made_interface
+    if link is None or difference.subject != link.name:
+        return False
+    return (difference.field, difference.have) in (("mac", link.mac), ("mtu", str(link.mtu)))
+
+
+def interface_differences(pod: Sandbox, previous: Result, scene: Scene) -> list[Difference]:
+    """The previous result must name the interface in the very namespace that CHECK was called for."""
+    named = [i for i in previous.interfaces if i.name == pod.ifname and i.sandbox]
+    if not previous.interfaces or any(_is_sandbox(i.sandbox, pod, scene) for i in named):
+        return []
+    have = named[0].sandbox if named else ""
+    words = f"Sandbox in prevResult {have} doesn't match configured netns: {pod.netns}"
+    return [Difference(pod.ifname, "sandbox", pod.netns, have, words)]
+
+
+def _is_sandbox(path: str, pod: Sandbox, scene: Scene) -> bool:
+    """Whether ``path`` leads to the sandbox, which may have been given another one."""
+    if path == pod.netns:
+        return True
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return (status.st_dev, status.st_ino) == scene.stack("sandbox").netns.identity
