@@ -34,10 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     from multinet.cli.logs import log_to_stderr
     from multinet.cni.errors import InvalidConfig
-    from multinet.daemon.app import run_daemon
+    from multinet.daemon.app import load_delegates, run_daemon
 
     log_to_stderr(arguments.log_level)
     options = node_options(arguments)
+    load_delegates()
     # What is loaded by now stays for ever: the collector needn't walk through it at each full collection.
     gc.collect()
     gc.freeze()

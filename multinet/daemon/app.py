@@ -26,6 +26,7 @@ from multinet.daemon.remembered import Remembered
 from multinet.daemon.server import Server
 from multinet.daemon.service import Service
 from multinet.ports import Cluster
+from multinet.sdk import registry
 
 _log = logging.getLogger(__name__)
 _BACKEND_SECONDS = 30.0
@@ -107,6 +108,17 @@ def open_cluster(options: Options) -> Cluster:
 
     node = options.node_name or os.environ.get("MULTINET_NODE_NAME") or os.uname().nodename
     return KubernetesCluster(KubernetesConfig(node=node, kubeconfig=options.kubeconfig))
+
+
+def load_delegates() -> None:
+    """Load every delegate now, so that the first pod doesn't wait for it. One that can't be loaded is logged:
+    it fails the pods that ask for it, and no others.
+    """
+    for kind in registry.types():
+        try:
+            registry.plugin(kind)
+        except CNIError as error:
+            _log.error("%s", error)
 
 
 def run_daemon(options: Options) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+from multinet.cni.errors import CNIError, Code
 from multinet.sdk.ipam_plugin import IpamPlugin
 from multinet.sdk.plugin import Plugin
 
@@ -26,7 +27,10 @@ _others: dict[str, Any] | None = None
 
 
 def plugin(kind: str) -> Plugin | None:
-    """The in-process plugin for a ``type``, or None: then it is an executable."""
+    """The in-process plugin for a ``type``, or None: then it is an executable.
+
+    Raises CNIError code 103 when a package offers the type but can't be loaded.
+    """
     if kind not in _loaded:
         found = _load(kind)
         if found is None:
@@ -48,7 +52,13 @@ def _load(kind: str) -> Plugin | None:
         entry = _entry_points().get(kind)
         if entry is None:
             return None
-        found = entry.load()
+        try:
+            found = entry.load()
+        except Exception as error:  # somebody else's code
+            raise CNIError(
+                Code.DELEGATE_FAILED,
+                f'delegate "{kind}" ({entry.value}) cannot be loaded: {type(error).__name__}: {error}',
+            ) from error
     return IpamPlugin(found) if hasattr(found, "allocate") else found
 
 
