@@ -25,6 +25,7 @@ from multinet.wire.frame import Decoder, Request, Response, WireError
 _log = logging.getLogger(__name__)
 _PRIORITY = {"DEL": 0, "GC": 1, "CHECK": 1, "STATUS": 1}
 _ADD_PRIORITY = 2
+_BREATH = 0.05
 _LAST = 99
 """Priority of the job that ends a worker."""
 
@@ -152,6 +153,7 @@ class Server:
             connection, _ = self._listener.accept()
         except OSError as error:  # out of descriptors, or the peer is gone: neither ends the server
             _log.warning("accept: %s", error)
+            time.sleep(_BREATH)  # the listener stays readable: without a pause this would be a hot loop
             return
         uid = peer_uid(connection)
         if uid not in (0, os.geteuid()):
@@ -159,7 +161,9 @@ class Server:
             connection.close()
             return
         connection.setblocking(False)
-        selector.register(connection, selectors.EVENT_READ, _Peer(connection))
+        peer = _Peer(connection)
+        selector.register(connection, selectors.EVENT_READ, peer)
+        self._read(peer, selector)  # a shim has sent its request by now, mostly
 
     def _read(self, peer: _Peer, selector: selectors.BaseSelector) -> None:
         try:
