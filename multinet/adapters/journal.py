@@ -27,7 +27,9 @@ CREATE TABLE IF NOT EXISTS attachments (
   PRIMARY KEY (container_id, ifname)
 ) WITHOUT ROWID
 """
-_VERSION = 1
+VERSION = 1
+"""Of the file, in SQLite's ``user_version``."""
+_PAUSE = 0.01
 _BUSY = 5.0
 """Seconds to wait for another process (``multinet status``, an inline call) that has the file locked."""
 
@@ -36,23 +38,10 @@ class SqliteJournal:
     """A journal file; safe for use by several threads and processes."""
 
     def __init__(self, path: str) -> None:
+        """Raises CNIError code 5 when the file can't be opened, or is of a newer version."""
         try:
             os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
-            self._database = sqlite3.connect(
-                path, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=32
-            )
-            os.chmod(path, 0o600)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            found = self._database.execute("PRAGMA user_version").fetchone()[0]
-            if found > _VERSION:
-                self._database.close()
-                raise CNIError(
-                    Code.IO_FAILURE,
-                    f"journal {path} has version {found}, newer than this multinet knows ({_VERSION})",
-                )
-            self._database.execute(_SCHEMA)
-            self._database.execute(f"PRAGMA user_version = {_VERSION}")
+            self._database = _opened(path)
         except (sqlite3.Error, OSError) as error:
             raise CNIError(Code.IO_FAILURE, f"cannot open journal {path}: {error}") from None
         self.path = path
@@ -148,3 +137,39 @@ class SqliteJournal:
             ]
         except msgspec.DecodeError as error:
             raise CNIError(Code.IO_FAILURE, f"journal {self.path} holds an unreadable row: {error}") from None
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    """The file, made if absent. Raises sqlite3.Error, OSError, or CNIError for a newer version.
+
+    Tried for a while: SQLite doesn't wait by itself for one who is turning the file to write-ahead logging,
+    or who was its last user and is tidying up.
+    """
+    until = time.monotonic() + _BUSY
+    while True:
+        database = sqlite3.connect(
+            path, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=32
+        )
+        try:
+            _prepare(database, path)
+            return database
+        except BaseException as error:
+            database.close()
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended part
+            if code != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(_PAUSE)
+
+
+def _prepare(database: sqlite3.Connection, path: str) -> None:
+    os.chmod(path, 0o600)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")
+    found = database.execute("PRAGMA user_version").fetchone()[0]
+    if found > VERSION:
+        raise CNIError(
+            Code.IO_FAILURE, f"journal {path} has version {found}, newer than this multinet knows ({VERSION})"
+        )
+    if found < VERSION:
+        database.execute(_SCHEMA)
+        database.execute(f"PRAGMA user_version = {VERSION}")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from multinet.adapters.journal import _VERSION
+from multinet.adapters.journal import VERSION
 from multinet.cni.errors import CNIError, Code
 from multinet.core.record import AttachmentRecord
 
@@ -31,10 +31,10 @@ def read_attachments(path: str) -> list[AttachmentRecord]:
         database = sqlite3.connect(f"file:{quote(os.path.abspath(path))}?{mode}", uri=True, timeout=_BUSY)
         try:
             found = database.execute("PRAGMA user_version").fetchone()[0]
-            if found > _VERSION:
+            if found > VERSION:
                 raise CNIError(
                     Code.IO_FAILURE,
-                    f"journal {path} has version {found}, newer than this multinet knows ({_VERSION})",
+                    f"journal {path} has version {found}, newer than this multinet knows ({VERSION})",
                 )
             rows = database.execute(
                 "SELECT phase, record FROM attachments ORDER BY container_id, position"
