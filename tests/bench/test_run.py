@@ -30,7 +30,7 @@ FOREVER = float("inf")
 
 
 @pytest.fixture(autouse=True)
-def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Where the labs' directories are made: nothing may be left there, nor a descriptor."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
