@@ -7,6 +7,7 @@ import os
 from typing import NamedTuple
 
 from multinet.cli.failure import OK, Failure, UsageError
+from multinet.cli.parser import add_runtime_folders
 from multinet.shim import CNI_VERSIONS, DEFAULT_SOCKET
 
 SUMMARY = "Install the executables and the runtime's configuration, or upgrade them."
@@ -29,13 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to install, what, and how it finds the daemon."""
     add = parser.add_argument
     default = " (default: %(default)s)"
-    add("--bin-dir", metavar="DIR", default="/opt/cni/bin", help="the runtime's plugin folder" + default)
-    add(
-        "--conf-dir",
-        metavar="DIR",
-        default="/etc/cni/net.d",
-        help="the runtime's configuration folder" + default,
-    )
+    add_runtime_folders(parser)
     add(
         "--plugins",
         metavar="NAMES",

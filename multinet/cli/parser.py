@@ -44,6 +44,16 @@ class Parser(argparse.ArgumentParser):
         sys.exit(USAGE)
 
 
+def add_runtime_folders(parser: argparse.ArgumentParser) -> None:
+    """Where the container runtime looks for plugins and networks: ``--bin-dir``, ``--conf-dir``."""
+    for option, folder, what in (
+        ("--bin-dir", "/opt/cni/bin", "plugin folder"),
+        ("--conf-dir", "/etc/cni/net.d", "configuration folder"),
+    ):
+        text = f"the runtime's {what} (default: %(default)s)"
+        parser.add_argument(option, metavar="DIR", default=folder, help=text)
+
+
 def command_parser(name: str, command: Command) -> Parser:
     """The parser of ``multinet NAME``."""
     example = "\n".join(f"  {line}" for line in command.EXAMPLE.strip().splitlines())

@@ -8,6 +8,7 @@ import socket
 from contextlib import suppress
 
 from multinet.cli.failure import OK, Failure
+from multinet.cli.parser import add_runtime_folders
 from multinet.shim import DEFAULT_SOCKET
 
 SUMMARY = "Take the executables and the configuration away, and restore what they replaced."
@@ -23,13 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where ``install`` installed."""
     add = parser.add_argument
     default = " (default: %(default)s)"
-    add("--bin-dir", metavar="DIR", default="/opt/cni/bin", help="the runtime's plugin folder" + default)
-    add(
-        "--conf-dir",
-        metavar="DIR",
-        default="/etc/cni/net.d",
-        help="the runtime's configuration folder" + default,
-    )
+    add_runtime_folders(parser)
     add("--state-dir", metavar="DIR", default="/var/lib/multinet", help="journal and spool" + default)
     add("--socket", metavar="PATH", default=DEFAULT_SOCKET, help="the daemon's socket" + default)
     add("--purge", action="store_true", help="remove journal and spool too; refused while they are needed")

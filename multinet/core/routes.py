@@ -23,7 +23,7 @@ import msgspec
 from multinet.cni.addresses import is_ipv6
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.result import Result, Route
-from multinet.npwg.default_routes import Family, default_family, default_routes
+from multinet.npwg.default_routes import DESTINATIONS, Family, default_family, default_routes
 
 __all__ = [
     "Attached",
@@ -149,9 +149,10 @@ def _holder(attached: Sequence[Attached], family: Family) -> tuple[Attached | No
 
 
 def _requested(attached: Sequence[Attached], family: Family) -> list[tuple[Attached, tuple[Route, ...]]]:
-    dst = "::/0" if family == 6 else "0.0.0.0/0"
     return [
-        (one, (Route(dst, gw=gateway),)) for one in attached for gateway in _of(family, one.default_route)
+        (one, (Route(DESTINATIONS[family], gw=gateway),))
+        for one in attached
+        for gateway in _of(family, one.default_route)
     ]
 
 

@@ -10,10 +10,9 @@ from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.kernel_values import LinkInfo
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import MAIN_TABLE, Place
+from multinet.npwg.default_routes import DESTINATIONS
 
 T = TypeVar("T")
-
-_DEFAULTS = ("0.0.0.0/0", "::/0")
 
 
 class Facts:
@@ -61,7 +60,11 @@ class Facts:
             return found
         by_index = {link.index: link for link in self.links(place).values()}
         for route in self._once(("routes", place), lambda: self._stack(place).routes()):
-            if route.dst in _DEFAULTS and route.table == MAIN_TABLE and route.hops[0][1] in by_index:
+            if (
+                route.dst in DESTINATIONS.values()
+                and route.table == MAIN_TABLE
+                and route.hops[0][1] in by_index
+            ):
                 return by_index[route.hops[0][1]]
         raise CNIError(
             Code.INVALID_CONFIG, f'$.master: no default route interface found in the {place}: set "master"'

@@ -12,8 +12,7 @@ from multinet.core.desired import MAIN_TABLE, Route
 from multinet.core.routes import DefaultRoutePlan
 from multinet.engine.steps import GONE, Step, perform
 from multinet.engine.undo import Undo
-
-_DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
+from multinet.npwg.default_routes import DESTINATIONS
 
 
 def settle_default_routes(plan: DefaultRoutePlan, stack: NetworkStack) -> None:
@@ -29,7 +28,7 @@ def settle_default_routes(plan: DefaultRoutePlan, stack: NetworkStack) -> None:
     steps = []
     for ifname, family in plan.remove:
         index = indexes.get(ifname, 0)
-        for found in _defaults(present, _DEFAULTS[family], index):
+        for found in _defaults(present, DESTINATIONS[family], index):
             if (ifname, found.dst, found.hops[0][0]) not in wanted:
                 steps.append(_removal(ifname, found, index))
     for ifname, route in plan.install:

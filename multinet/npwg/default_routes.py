@@ -9,10 +9,12 @@ import msgspec
 from multinet.cni.addresses import is_ipv6
 from multinet.cni.result import Result, Route
 
-__all__ = ["Family", "default_family", "default_gateways", "default_routes"]
+__all__ = ["DESTINATIONS", "Family", "default_family", "default_gateways", "default_routes"]
 
 Family = Literal[4, 6]
 
+DESTINATIONS: dict[Family, str] = {4: "0.0.0.0/0", 6: "::/0"}
+"""What a default route leads to, by family."""
 _MAIN_TABLES = (None, 0, 254)  # RT_TABLE_UNSPEC and RT_TABLE_MAIN, rtnetlink(7)
 
 

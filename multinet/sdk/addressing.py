@@ -11,8 +11,7 @@ from multinet.cni.addresses import address_of, interface_of, prefix_of
 from multinet.cni.result import Result
 from multinet.cni.result import Route as ResultRoute
 from multinet.core.desired import MAIN_TABLE, SCOPE_LINK, SCOPE_UNIVERSE, Address, AnyItem, Route, Sysctl
-
-DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
+from multinet.npwg.default_routes import DESTINATIONS, Family
 
 
 def addressed(link: str, ipam: Result | None) -> tuple[AnyItem, ...]:
@@ -85,7 +84,7 @@ def with_default_routes(ipam: Result) -> Result:
     added = []
     for version, gateway in _first_gateways(ipam).items():
         if not any(_is_default(dst, version) for dst in present):
-            added.append(ResultRoute(dst=DEFAULTS[version], gw=gateway))
+            added.append(ResultRoute(dst=DESTINATIONS[version], gw=gateway))
     return replace(ipam, routes=(*ipam.routes, *added))
 
 
@@ -94,15 +93,15 @@ def _is_default(dst: str, version: int) -> bool:
     return network.version == version and network.prefixlen == 0
 
 
-def _first_gateways(ipam: Result) -> dict[int, str]:
-    found: dict[int, str] = {}
+def _first_gateways(ipam: Result) -> dict[Family, str]:
+    found: dict[Family, str] = {}
     for ip in ipam.ips:
         if ip.gateway:
             found.setdefault(address_of(ip.gateway).version, ip.gateway)
     return found
 
 
-def _route(link: str, route: ResultRoute, gateways: dict[int, str]) -> Route:
+def _route(link: str, route: ResultRoute, gateways: dict[Family, str]) -> Route:
     network = prefix_of(route.dst)
     scope = SCOPE_UNIVERSE if route.scope is None else route.scope
     # A route of a scope no wider than the link has no next hop to inherit.
