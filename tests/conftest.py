@@ -17,6 +17,8 @@ from multinet.adapters.kernel import Kernel, NetworkStack
 from multinet.adapters.kernel_values import LinkInfo
 from multinet.adapters.netns import Netns
 
+pytest_plugins = ["tests.vm.plugin"]
+
 _CLONE_NEWNET = 0x40000000
 
 
