@@ -135,7 +135,7 @@ class TestItems:
 
     def test_kinds_are_told_apart_in_json(self) -> None:
         kinds = [msgspec.json.decode(msgspec.json.encode(item))["kind"] for item in ITEMS]
-        assert len(set(kinds)) == len(ITEMS)
+        assert len(set(kinds)) == len(AnyItem.__args__)
 
     def test_defaults(self) -> None:
         address = Address(link="eth0", cidr="10.0.0.2/24")
