@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from multinet.cni.addresses import interface_of
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Address, Veth
-from multinet.engine.creation import Indexes
 from multinet.engine.scene import Scene
+from multinet.engine.stage import Indexes
 
 _DAD_LIMIT = 5.0
 """Seconds; as the reference plugins."""

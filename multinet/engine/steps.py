@@ -1,4 +1,4 @@
-"""Netlink messages with what to say when one fails, what counts as fine, and how to take one back."""
+"""Single changes with what to say when one fails, what counts as fine, and how to take one back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GONE = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL)
 
 
 class Step(NamedTuple):
-    """One message. ``failure`` is the sentence that the kernel's reason completes."""
+    """One netlink message. ``failure`` is the sentence that the kernel's reason completes."""
 
     message: bytes
     failure: str
@@ -27,12 +27,34 @@ class Step(NamedTuple):
     subject: object = None
 
 
-def perform(steps: Sequence[Step], stack: NetworkStack, undo: Undo) -> list[Step]:
-    """Send all steps at once and return those that changed something.
+class Act(NamedTuple):
+    """One change that isn't a netlink message (an ioctl, a file). ``failure`` as in ``Step``."""
+
+    run: Callable[[], object]
+    """May raise OSError, or CNIError when it knows better words."""
+    failure: str
+    undo: Callable[[], object] | None = None
+
+
+def perform(steps: Sequence[Step | Act], stack: NetworkStack, undo: Undo) -> list[Step]:
+    """Do all steps in order, messages that follow one another in one send; the messages that changed something.
 
     The kernel goes on after a refusal, so whatever succeeded is pushed on ``undo`` before the first failure
     is raised as a CNIError (code 100).
     """
+    done: list[Step] = []
+    batch: list[Step] = []
+    for step in steps:
+        if isinstance(step, Step):
+            batch.append(step)
+            continue
+        done += _send(batch, stack, undo)
+        batch = []
+        _act(step, undo)
+    return done + _send(batch, stack, undo)
+
+
+def _send(steps: Sequence[Step], stack: NetworkStack, undo: Undo) -> list[Step]:
     if not steps:
         return []
     outcome = stack.send([step.message for step in steps])
@@ -44,6 +66,16 @@ def perform(steps: Sequence[Step], stack: NetworkStack, undo: Undo) -> list[Step
         if error is not None and error.errno not in step.fine:
             raise refusal(step, error)
     return done
+
+
+def _act(act: Act, undo: Undo) -> None:
+    try:
+        act.run()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise CNIError(Code.KERNEL, f"{act.failure}: {reason}") from error
+    if act.undo is not None:
+        undo.push(act.failure.removeprefix("failed to "), act.undo)
 
 
 def refusal(step: Step, error: NetlinkError) -> CNIError:

@@ -15,10 +15,10 @@ from multinet.cni.result import Result
 from multinet.core.desired import AnyItem, LinkUp, Route
 from multinet.engine.apply import apply
 from multinet.engine.compare import compare
-from multinet.engine.creation import FactsChanged
 from multinet.engine.facts import Facts
 from multinet.engine.remove import collect, remove, sweep
 from multinet.engine.scene import Scene
+from multinet.engine.stage import FactsChanged
 from multinet.engine.undo import Undo
 from multinet.sdk.delegate import DelegateConf, Desired, Sandbox
 from multinet.sdk.ipam_plugin import (

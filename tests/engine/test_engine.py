@@ -17,11 +17,11 @@ from multinet.core.desired import Address, Bridge, LinkUp, Macvlan, Owner, Route
 from multinet.core.routes import DefaultRoutePlan
 from multinet.engine.apply import apply
 from multinet.engine.compare import compare
-from multinet.engine.creation import FactsChanged
 from multinet.engine.facts import Facts
 from multinet.engine.remove import drop_sandbox_links, remove
 from multinet.engine.routes import settle_default_routes
 from multinet.engine.scene import Scene
+from multinet.engine.stage import FactsChanged
 from multinet.engine.steps import EXISTS, GONE, Step, perform
 from multinet.engine.undo import Undo
 
