@@ -1,4 +1,4 @@
-"""A network namespace's links, addresses, routes and sysctls: read as values, changed by batches of messages."""
+"""A network namespace's links, routing, queueing and sysctls: read as values, changed by batches of messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,25 @@ import threading
 from collections.abc import Iterable, Sequence
 
 from multinet.adapters import netlink as nl
-from multinet.adapters.kernel_values import AddressInfo, LinkInfo, RouteInfo, address_of, link_of, route_of
+from multinet.adapters import rtnetlink as rt
+from multinet.adapters.kernel_values import (
+    AddressInfo,
+    FilterInfo,
+    LinkInfo,
+    NeighbourInfo,
+    PortVlanInfo,
+    QdiscInfo,
+    RouteInfo,
+    RuleInfo,
+    address_of,
+    filter_of,
+    link_of,
+    neighbour_of,
+    port_vlans_of,
+    qdisc_of,
+    route_of,
+    rule_of,
+)
 from multinet.adapters.netns import Netns
 
 _NAME_ROOM = 16
@@ -45,11 +63,11 @@ class NetworkStack:
             return None  # the kernel would refuse the question
         answer = self._socket.get(
             nl.message(
-                nl.RTM_GETLINK,
+                rt.RTM_GETLINK,
                 0,
-                nl.ifinfo(),
-                nl.text(nl.IFLA_IFNAME, name),
-                nl.u32(nl.IFLA_EXT_MASK, nl.RTEXT_FILTER_SKIP_STATS),
+                rt.ifinfo(),
+                nl.text(rt.IFLA_IFNAME, name),
+                nl.u32(rt.IFLA_EXT_MASK, rt.RTEXT_FILTER_SKIP_STATS),
             )
         )
         return link_of(answer) if answer is not None else None
@@ -57,23 +75,23 @@ class NetworkStack:
     def link_at(self, index: int) -> LinkInfo | None:
         """The link of that index, or None."""
         request = nl.message(
-            nl.RTM_GETLINK,
+            rt.RTM_GETLINK,
             0,
-            nl.ifinfo(index=index),
-            nl.u32(nl.IFLA_EXT_MASK, nl.RTEXT_FILTER_SKIP_STATS),
+            rt.ifinfo(index=index),
+            nl.u32(rt.IFLA_EXT_MASK, rt.RTEXT_FILTER_SKIP_STATS),
         )
         answer = self._socket.get(request)
         return link_of(answer) if answer is not None else None
 
     def links(self) -> list[LinkInfo]:
         """All links."""
-        mask = nl.u32(nl.IFLA_EXT_MASK, nl.RTEXT_FILTER_SKIP_STATS)
-        return [link_of(answer) for answer in self._socket.dump(nl.RTM_GETLINK, nl.ifinfo(), mask)]
+        mask = nl.u32(rt.IFLA_EXT_MASK, rt.RTEXT_FILTER_SKIP_STATS)
+        return [link_of(answer) for answer in self._socket.dump(rt.RTM_GETLINK, rt.ifinfo(), mask)]
 
     def addresses(self, index: int = 0) -> list[AddressInfo]:
         """Addresses of both families, of one link or of all (0); none if there is no such link."""
         try:
-            answers = self._socket.dump(nl.RTM_GETADDR, nl.ifaddr(socket.AF_UNSPEC, 0, 0, 0, index))
+            answers = self._socket.dump(rt.RTM_GETADDR, rt.ifaddr(socket.AF_UNSPEC, 0, 0, 0, index))
         except nl.NetlinkError as error:
             if error.errno != errno.ENODEV:
                 raise
@@ -85,8 +103,49 @@ class NetworkStack:
         """Unicast routes of both families in all tables, without the kernel's own local ones."""
         answers: list[bytes] = []
         for family in (socket.AF_INET, socket.AF_INET6):
-            answers += self._socket.dump(nl.RTM_GETROUTE, nl.rtmsg(family, 0, 0, 0, 0, 0))
+            answers += self._socket.dump(rt.RTM_GETROUTE, rt.rtmsg(family, 0, 0, 0, 0, 0))
         return [route for answer in answers if (route := route_of(answer)) is not None]
+
+    def rules(self) -> list[RuleInfo]:
+        """Policy rules of both families that lead to a table."""
+        answers: list[bytes] = []
+        for family in (socket.AF_INET, socket.AF_INET6):
+            answers += self._socket.dump(rt.RTM_GETRULE, rt.rule_header(family))
+        return [rule for answer in answers if (rule := rule_of(answer)) is not None]
+
+    def neighbours(self, index: int) -> list[NeighbourInfo]:
+        """Neighbour entries of both families on a link; none if there is no such link."""
+        answers: list[bytes] = []
+        for family in (socket.AF_INET, socket.AF_INET6):
+            answers += self._socket.dump(rt.RTM_GETNEIGH, rt.ndmsg(family), nl.u32(rt.NDA_IFINDEX, index))
+        return [found for answer in answers if (found := neighbour_of(answer)).index == index]
+
+    def port_vlans(self, index: int) -> PortVlanInfo:
+        """VLANs of a bridge port; none if it isn't one, or if the kernel was built without VLAN filtering."""
+        try:
+            answers = self._socket.dump(rt.RTM_GETVLAN, rt.br_vlan_msg(socket.AF_BRIDGE, index))
+        except nl.NetlinkError as error:
+            if error.errno not in (errno.ENODEV, errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+            answers = []
+        return port_vlans_of(answers)
+
+    def qdiscs(self, index: int) -> list[QdiscInfo]:
+        """A link's root and ingress disciplines, those that someone made; none if there is no such link."""
+        found: list[QdiscInfo] = []
+        for parent in (rt.TC_H_ROOT, rt.TC_H_INGRESS):
+            # asked one by one, since a dump holds those of all links; only an echo brings the answer to the asker
+            answer = self._socket.get(
+                nl.message(rt.RTM_GETQDISC, nl.NLM_F_ECHO, rt.tcmsg(index, parent=parent))
+            )
+            if answer is not None:
+                found.append(qdisc_of(answer))
+        return found
+
+    def filters(self, index: int, parent: int) -> list[FilterInfo]:
+        """Filters on one discipline (its handle) of a link, in the order in which they are asked."""
+        answers = self._socket.dump(rt.RTM_GETTFILTER, rt.tcmsg(index, parent=parent))
+        return [found for answer in answers if (found := filter_of(answer)) is not None]
 
     def read_sysctl(self, key: str) -> str | None:
         """The value of ``net/…`` in this namespace, None if the kernel doesn't have it."""

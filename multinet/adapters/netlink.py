@@ -1,8 +1,8 @@
-"""rtnetlink: the few messages that networking a pod needs, packed by hand and sent many at a time.
+"""Netlink: messages packed by hand and sent many at a time.
 
 Why a codec of our own: encoding and start-up decide the cost of an ADD (docs/decisions/0003-netlink-codec.md).
-Tests read every message back with an independent library. Sources: linux/netlink.h, linux/rtnetlink.h,
-linux/if_link.h, netlink(7), rtnetlink(7).
+Tests read every message back with an independent library. What rtnetlink puts into the messages is in
+``rtnetlink``. Sources: linux/netlink.h, netlink(7).
 """
 
 from __future__ import annotations
@@ -15,49 +15,17 @@ from struct import Struct, pack, unpack_from
 from sys import byteorder
 
 from multinet.adapters.netns import Netns
+from multinet.adapters.rtnetlink import IFF_PROMISC as IFF_PROMISC
+from multinet.adapters.rtnetlink import IFF_UP as IFF_UP
 
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x1, 0x4, 0x300, 0x10
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_ECHO, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x1, 0x4, 0x8, 0x300, 0x10
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 _NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
 
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
-RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_PROTINFO = 1, 3, 4, 5, 10, 12
-IFLA_OPERSTATE, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK = (
-    16,
-    18,
-    20,
-    27,
-    28,
-    29,
-)
-IFLA_LINK_NETNSID = 37
-IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
-IFLA_MACVLAN_MODE, IFLA_MACVLAN_BC_QUEUE_LEN = 1, 7
-VETH_INFO_PEER = 1
-IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 1, 4, 33
-RTEXT_FILTER_SKIP_STATS = 8
-
-IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
-IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_PERMANENT, IFA_F_TENTATIVE = 0x02, 0x08, 0x80, 0x40
-
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_METRICS, RTA_MULTIPATH, RTA_TABLE = 1, 4, 5, 6, 8, 9, 15
-RTAX_MTU, RTAX_ADVMSS = 2, 8
-RTNH_F_ONLINK = 4
-RT_TABLE_MAIN, RT_TABLE_COMPAT = 254, 252
-RTPROT_BOOT, RTN_UNICAST = 3, 1
-
-IFF_UP, IFF_PROMISC = 0x1, 0x100
-
 _HEADER = Struct("=IHHII")
 _ATTRIBUTE = Struct("=HH")
-_IFINFO = Struct("=BxHiII")
-_IFADDR = Struct("=BBBBi")
-_RTMSG = Struct("=BBBBBBBBI")
 _NESTED = 0x8000
 _BUFFER = 1 << 16
 _DUMP_TRIES = 5
@@ -82,7 +50,12 @@ def attribute(kind: int, data: bytes) -> bytes:
 
 def u8(kind: int, value: int) -> bytes:
     """An attribute of one byte."""
-    return b"\x05\x00" + pack("=HB3x", kind, value)
+    return pack("=HHB3x", 5, kind, value)
+
+
+def u16(kind: int, value: int) -> bytes:
+    """An attribute of two bytes in the machine's order."""
+    return pack("=HHH2x", 6, kind, value)
 
 
 def u32(kind: int, value: int) -> bytes:
@@ -105,25 +78,6 @@ def hardware_address(kind: int, mac: str) -> bytes:
     return attribute(kind, bytes.fromhex(mac.replace(":", "")))
 
 
-def ifinfo(family: int = 0, index: int = 0, flags: int = 0, change: int = 0) -> bytes:
-    """``struct ifinfomsg``."""
-    return _IFINFO.pack(family, 0, index, flags, change)
-
-
-def ifaddr(family: int, prefix: int, flags: int, scope: int, index: int) -> bytes:
-    """``struct ifaddrmsg``."""
-    return _IFADDR.pack(family, prefix, flags, scope, index)
-
-
-def rtmsg(
-    family: int, prefix: int, table: int, protocol: int, scope: int, kind: int, flags: int = 0
-) -> bytes:
-    """``struct rtmsg``; tables above 255 go into RTA_TABLE, with the compatibility value here."""
-    return _RTMSG.pack(
-        family, prefix, 0, 0, table if table < 256 else RT_TABLE_COMPAT, protocol, scope, kind, flags
-    )
-
-
 def message(kind: int, flags: int, *parts: bytes) -> bytes:
     """One request; its sequence number is filled in when it is sent."""
     body = b"".join(parts)
@@ -140,6 +94,19 @@ def attributes(data: bytes, start: int, end: int) -> dict[int, bytes]:
         found[kind & 0x3FFF] = data[start + 4 : start + size]
         start += (size + 3) & ~3
     return found
+
+
+def first_attribute(data: bytes, wanted: int) -> bytes | None:
+    """The value of one attribute out of many, found without the others; None if it isn't there."""
+    start, end = 0, len(data)
+    while start + 4 <= end:
+        size, kind = unpack_from("=HH", data, start)
+        if size < 4:
+            break
+        if kind & 0x3FFF == wanted:
+            return data[start + 4 : start + size]
+        start += (size + 3) & ~3
+    return None
 
 
 class NetlinkSocket:

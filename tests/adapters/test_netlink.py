@@ -17,6 +17,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from multinet.adapters import kernel_messages as messages
 from multinet.adapters import netlink as nl
+from multinet.adapters import rtnetlink as rt
 from multinet.core.desired import Address, Bridge, Macvlan, NoAddress, Route, Veth
 
 NAMES = st.text(
@@ -51,7 +52,7 @@ CREATE = nl.NLM_F_REQUEST | nl.NLM_F_CREATE | nl.NLM_F_EXCL
 @given(NAMES | UNICODE_NAMES, MACS | st.just(""), MTUS | st.just(0), INDEXES)
 def test_a_bridge(name: str, mac: str, mtu: int, index: int) -> None:
     message = read(ifinfmsg, messages.create_bridge(Bridge(place="host", name=name, mac=mac, mtu=mtu), index))
-    assert header(message) == (nl.RTM_NEWLINK, CREATE)
+    assert header(message) == (rt.RTM_NEWLINK, CREATE)
     assert (message["index"], message["flags"]) == (index, 0)
     assert message.get_attr("IFLA_IFNAME") == name
     assert message.get_attr("IFLA_ADDRESS") == (mac or None)
@@ -74,7 +75,7 @@ def test_a_veth_pair(
 ) -> None:
     veth = Veth(name=name, mac=mac, host_name=host, host_mac=host_mac, mtu=mtu)
     message = read(ifinfmsg, messages.create_veth(veth, index, inside, fd, master, group))
-    assert header(message) == (nl.RTM_NEWLINK, CREATE)
+    assert header(message) == (rt.RTM_NEWLINK, CREATE)
     assert message["index"] == index
     outer = {key: message.get_attr(f"IFLA_{key}") for key in ("IFNAME", "ADDRESS", "MTU", "MASTER", "GROUP")}
     assert outer == {
@@ -108,7 +109,7 @@ def test_a_macvlan(
 ) -> None:
     item = Macvlan(name=name, mac=mac, parent="up0", mode=mode, mtu=mtu, bc_queue_len=queue)
     message = read(ifinfmsg, messages.create_macvlan(item, index, parent, fd, group))
-    assert header(message) == (nl.RTM_NEWLINK, CREATE)
+    assert header(message) == (rt.RTM_NEWLINK, CREATE)
     found = {
         key: message.get_attr(f"IFLA_{key}")
         for key in ("IFNAME", "ADDRESS", "MTU", "LINK", "GROUP", "NET_NS_FD")
@@ -134,21 +135,21 @@ def test_a_macvlan(
     INDEXES,
     st.sampled_from([0, 1, 0x100, 0x101]),
     st.sampled_from([0, 1, 0x101]),
-    NAMES | st.just(""),
+    NAMES | st.just("") | st.none(),
     MACS | st.just(""),
 )
-def test_changing_a_link(index: int, flags: int, change: int, alias: str, mac: str) -> None:
+def test_changing_a_link(index: int, flags: int, change: int, alias: str | None, mac: str) -> None:
     message = read(ifinfmsg, messages.set_link(index, flags, change, alias=alias, mac=mac))
-    assert header(message) == (nl.RTM_SETLINK, nl.NLM_F_REQUEST)
+    assert header(message) == (rt.RTM_SETLINK, nl.NLM_F_REQUEST)
     assert (message["index"], message["flags"], message["change"]) == (index, flags, change)
-    assert message.get_attr("IFLA_IFALIAS") == (alias or None)
+    assert message.get_attr("IFLA_IFALIAS") == alias
     assert message.get_attr("IFLA_ADDRESS") == (mac or None)
 
 
 @given(INDEXES, st.booleans(), st.booleans())
 def test_flags_of_a_bridge_port(index: int, hairpin: bool, isolated: bool) -> None:
     message = read(ifinfmsg, messages.set_port(index, hairpin, isolated))
-    assert header(message) == (nl.RTM_SETLINK, nl.NLM_F_REQUEST)
+    assert header(message) == (rt.RTM_SETLINK, nl.NLM_F_REQUEST)
     assert (message["family"], message["index"]) == (socket.AF_BRIDGE, index)
     port = message.get_attr("IFLA_PROTINFO")
     assert port.get_attr("IFLA_BRPORT_MODE") == hairpin
@@ -158,7 +159,7 @@ def test_flags_of_a_bridge_port(index: int, hairpin: bool, isolated: bool) -> No
 @given(INDEXES, NAMES, GROUPS)
 def test_deleting_links(index: int, name: str, group: int) -> None:
     by_index = read(ifinfmsg, messages.delete_link(index))
-    assert header(by_index) == (nl.RTM_DELLINK, nl.NLM_F_REQUEST)
+    assert header(by_index) == (rt.RTM_DELLINK, nl.NLM_F_REQUEST)
     assert by_index["index"] == index and by_index["attrs"] == []
     by_name = read(ifinfmsg, messages.delete_link(name=name))
     assert by_name["index"] == 0 and by_name.get_attr("IFLA_IFNAME") == name
@@ -172,9 +173,9 @@ def test_adding_and_removing_an_address(cidr: str, index: int) -> None:
     interface = ipaddress.ip_interface(cidr)
     family = socket.AF_INET if interface.version == 4 else socket.AF_INET6
     add = read(ifaddrmsg, messages.address(Address(link="eth0", cidr=cidr), index))
-    assert header(add) == (nl.RTM_NEWADDR, CREATE)
+    assert header(add) == (rt.RTM_NEWADDR, CREATE)
     remove = read(ifaddrmsg, messages.delete_address(NoAddress(link="eth0", cidr=cidr), index))
-    assert header(remove) == (nl.RTM_DELADDR, nl.NLM_F_REQUEST)
+    assert header(remove) == (rt.RTM_DELADDR, nl.NLM_F_REQUEST)
     for message in (add, remove):
         assert (message["family"], message["prefixlen"]) == (family, interface.network.prefixlen)
         assert (message["index"], message["scope"], message["flags"]) == (index, 0, 0)
@@ -208,9 +209,9 @@ def routes(draw: st.DrawFn) -> Route:
 def test_routes(item: Route, index: int) -> None:
     network = ipaddress.ip_network(item.dst)
     verbs = {
-        messages.route: (nl.RTM_NEWROUTE, nl.NLM_F_REQUEST | nl.NLM_F_CREATE | nl.NLM_F_APPEND),
-        messages.replace_route: (nl.RTM_NEWROUTE, nl.NLM_F_REQUEST | nl.NLM_F_CREATE | nl.NLM_F_REPLACE),
-        messages.delete_route: (nl.RTM_DELROUTE, nl.NLM_F_REQUEST),
+        messages.route: (rt.RTM_NEWROUTE, nl.NLM_F_REQUEST | nl.NLM_F_CREATE | nl.NLM_F_APPEND),
+        messages.replace_route: (rt.RTM_NEWROUTE, nl.NLM_F_REQUEST | nl.NLM_F_CREATE | nl.NLM_F_REPLACE),
+        messages.delete_route: (rt.RTM_DELROUTE, nl.NLM_F_REQUEST),
     }
     for build, expected in verbs.items():
         message = read(rtmsg, build(item, index))
@@ -218,7 +219,7 @@ def test_routes(item: Route, index: int) -> None:
         assert message["family"] == (socket.AF_INET if network.version == 4 else socket.AF_INET6)
         assert (message["dst_len"], message["proto"], message["type"]) == (network.prefixlen, 3, 1)
         assert message["scope"] == item.scope
-        onlink = nl.RTNH_F_ONLINK if item.onlink else 0
+        onlink = rt.RTNH_F_ONLINK if item.onlink else 0
         assert message["flags"] == onlink
         dst = message.get_attr("RTA_DST")
         assert (dst and ipaddress.ip_address(dst)) == (network.network_address if network.prefixlen else None)
@@ -303,14 +304,14 @@ def test_a_batch_of_many_messages(lab: Any, sockets: Any) -> None:
 
 def test_answers_of_an_earlier_request_are_passed_over(sockets: Any) -> None:
     sockets.send([messages.delete_link(name="a"), messages.delete_link(name="b")])
-    request = nl.message(nl.RTM_GETLINK, 0, nl.ifinfo(index=1))
+    request = nl.message(rt.RTM_GETLINK, 0, rt.ifinfo(index=1))
     assert sockets.get(request) is not None
-    assert sockets.get(nl.message(nl.RTM_GETLINK, 0, nl.ifinfo(index=12345))) is None
+    assert sockets.get(nl.message(rt.RTM_GETLINK, 0, rt.ifinfo(index=12345))) is None
 
 
 def test_a_refused_look_up_is_raised(sockets: Any) -> None:
     with pytest.raises(nl.NetlinkError) as caught:
-        sockets.get(nl.message(nl.RTM_GETLINK, 0, nl.ifinfo(), nl.text(nl.IFLA_IFNAME, "x" * 40)))
+        sockets.get(nl.message(rt.RTM_GETLINK, 0, rt.ifinfo(), nl.text(rt.IFLA_IFNAME, "x" * 40)))
     assert caught.value.errno == errno.ERANGE
 
 
@@ -320,4 +321,4 @@ def test_a_large_dump(lab: Any, sockets: Any) -> None:
     lab.allowed.add("br0")
     script = "".join(f"addr add 10.{n // 250}.{n % 250}.1/32 dev br0\n" for n in range(2000))
     lab.run("ip", "-batch", "-", stdin=script)
-    assert len(sockets.dump(nl.RTM_GETADDR, nl.ifaddr(socket.AF_INET, 0, 0, 0, 0))) == 2001
+    assert len(sockets.dump(rt.RTM_GETADDR, rt.ifaddr(socket.AF_INET, 0, 0, 0, 0))) == 2001

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 
 from multinet.adapters import netlink as nl
+from multinet.adapters import rtnetlink as rt
 from multinet.adapters.kernel import Kernel, NetworkStack
 from multinet.adapters.netns import Netns
 from multinet.cni.errors import CNIError
 
 REFUSED = nl.message(
-    nl.RTM_NEWLINK,
+    rt.RTM_NEWLINK,
     nl.NLM_F_CREATE | nl.NLM_F_EXCL,
-    nl.ifinfo(),
-    nl.nested(nl.IFLA_LINKINFO, nl.text(nl.IFLA_INFO_KIND, "no-such-kind")),
+    rt.ifinfo(),
+    nl.nested(rt.IFLA_LINKINFO, nl.text(rt.IFLA_INFO_KIND, "no-such-kind")),
 )
 """What the kernel always refuses (EOPNOTSUPP)."""
 
