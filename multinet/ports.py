@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from multinet.cni.result import Result
-from multinet.core.desired import Difference, MacGuard, Masquerade, Owner
+from multinet.core.desired import Difference, Owner, PacketRule
 from multinet.core.record import AttachmentRecord
 from multinet.npwg.attachment_definition import NetworkAttachmentDefinition
 
@@ -98,21 +98,29 @@ class Journal(Protocol):
 class Firewall(Protocol):
     """Packet rules of one network namespace (the host's), kept in tables of multinet's own."""
 
-    def apply(self, items: Sequence[Masquerade | MacGuard]) -> None:
+    def apply(self, items: Sequence[PacketRule]) -> None:
         """Make the rules, in one transaction a backend; repeating it changes nothing. Raises CNIError."""
 
-    def remove(self, items: Sequence[Masquerade | MacGuard]) -> None:
+    def remove(self, items: Sequence[PacketRule]) -> None:
         """Remove the rules; ones that are gone already are no failure. Raises CNIError."""
 
-    def compare(self, items: Sequence[Masquerade | MacGuard]) -> list[Difference]:
+    def compare(self, items: Sequence[PacketRule]) -> list[Difference]:
         """What of the rules is missing or different."""
 
-    def sweep(self, owner: Owner) -> None:
-        """Remove every rule of an attachment, known by its mark alone, in every backend that is in use,
-        those that the reference Go plugins made for it included."""
+    def sweep(self, owner: Owner, kinds: Collection[type[PacketRule]]) -> None:
+        """Remove every rule of an attachment that is of one of ``kinds``, known by its mark alone, in every
+        backend that is in use, those that the reference Go plugins made for it included."""
 
-    def collect(self, network: str, valid: Collection[tuple[str, str]]) -> None:
-        """Remove the rules of all attachments of ``network`` that aren't in ``valid`` (container id, ifname)."""
+    def collect(
+        self, network: str, valid: Collection[tuple[str, str]], kinds: Collection[type[PacketRule]]
+    ) -> None:
+        """Remove the rules of ``kinds`` of all attachments of ``network`` that aren't in ``valid`` (container id,
+        ifname)."""
+
+
+def never() -> bool:
+    """No: for callers that can't hang up."""
+    return False
 
 
 class IpamRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,10 +132,20 @@ class IpamRequest(msgspec.Struct, frozen=True, kw_only=True):
     """``CNI_ARGS`` as pairs."""
     deadline: float | None = None
     """Monotonic time (seconds) by which an answer must be there; None: no limit."""
+    netns: str = ""
+    """``CNI_NETNS``, for address managers that need the link."""
+    netns_fd: int | None = None
+    """The open namespace, if the caller has it; it stays the caller's."""
+    cancelled: Callable[[], bool] = never
+    """True once the caller has hung up."""
 
 
 class Ipam(Protocol):
-    """One address manager: host-local, static and later ones stand behind it alike."""
+    """One address manager: host-local, static and later ones stand behind it alike.
+
+    One that can't do without the interface says so by a class attribute ``needs_link = True`` (DHCP): then
+    ``allocate`` comes when the link is there and up, and ``release`` before it goes.
+    """
 
     def allocate(self, request: IpamRequest) -> Result:
         """Addresses, routes and DNS for one attachment. Raises CNIError; then nothing stays reserved."""

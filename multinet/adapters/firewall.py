@@ -15,7 +15,7 @@ from multinet.adapters.nftables import Nftables
 from multinet.adapters.nftables_netlink import NftablesSocket, NoNftables
 from multinet.adapters.reference_rules import ReferenceRules
 from multinet.cni.errors import CNIError, Code
-from multinet.core.desired import Difference, MacGuard, Masquerade, Owner
+from multinet.core.desired import Difference, MacGuard, Masquerade, Owner, PacketRule
 
 __all__ = ["Backend", "HostFirewall", "choose_backend"]
 
@@ -93,7 +93,7 @@ class HostFirewall:
                 differences += Iptables(self._netns, version).compare(masquerades)
         return differences
 
-    def sweep(self, owner: Owner) -> None:
+    def sweep(self, owner: Owner, kinds: Collection[type[PacketRule]] = ()) -> None:
         """Remove every rule of an attachment, in all backends in use, the reference plugins' included.
 
         Where there are no such rules it costs one netlink question and two files.
@@ -109,7 +109,9 @@ class HostFirewall:
             steps += [partial(legacy.sweep, owner) for legacy in self._legacy()]
             _run_all(steps)
 
-    def collect(self, network: str, valid: Collection[tuple[str, str]]) -> None:
+    def collect(
+        self, network: str, valid: Collection[tuple[str, str]], kinds: Collection[type[PacketRule]] = ()
+    ) -> None:
         """Remove the rules of all attachments of ``network`` that aren't in ``valid`` (container id, ifname).
 
         Raises CNIError with all failures.

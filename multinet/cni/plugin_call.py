@@ -30,6 +30,13 @@ class PluginCall(msgspec.Struct, frozen=True):
     """Monotonic time (seconds) by which the plugin must be done."""
     cancel_fd: int | None = None
     """A descriptor that becomes readable, or hangs up, when nobody waits for the answer any more."""
+    position: int = 0
+    """Place of the plugin in its network's list."""
+
+    @property
+    def place(self) -> str:
+        """Which plugin of the network it is: one type may stand in a list several times."""
+        return f"{self.position}:{self.type}"
 
 
 class Executor(Protocol):
@@ -92,6 +99,7 @@ def plugin_call(
         env=terms.get("env", {}),
         deadline=terms.get("deadline"),
         cancel_fd=terms.get("cancel_fd"),
+        position=next((at for at, one in enumerate(network.plugins) if one is plugin), 0),
     )
 
 

@@ -37,7 +37,9 @@ class AttachmentRecord(msgspec.Struct, frozen=True, kw_only=True):
     capability_args: dict[str, Any] = {}
     default_route: tuple[str, ...] | None = None
     applied: dict[str, tuple[AnyItem, ...]] = {}
-    """Plugin type → what the engine applied for it; external plugins have none."""
+    """Place and type of a plugin in its network (``0:bridge``) → what the engine applied for it; external plugins
+    have none.
+    """
     result: dict[str, Any] | None = None
     """The network's result in its own version; None until ADD is done."""
     created: float = 0.0

@@ -30,11 +30,15 @@ def remove(items: Sequence[AnyItem], scene: Scene) -> None:
         raise failures[0]
 
 
-def sweep(scene: Scene) -> None:
-    """Remove whatever carries the owner's identity, with no record at all: links by name, rules by mark."""
+def sweep(scene: Scene, rules: Collection[type[PacketRule]], links: bool = True) -> None:
+    """Remove whatever carries the owner's identity, with no record at all: its link and the pair's host end
+    (unless the caller makes none), and packet rules of the kinds ``rules``, by their mark.
+    """
     failures: list[CNIError] = []
-    _attempt(failures, partial(_remove_links, scene))
-    _attempt(failures, lambda: scene.firewall.sweep(scene.owner))
+    if links:
+        _attempt(failures, partial(_remove_links, scene))
+    if rules:
+        _attempt(failures, lambda: scene.firewall.sweep(scene.owner, rules))
     if failures:
         raise failures[0]
 
@@ -52,8 +56,14 @@ def drop_sandbox_links(scene: Scene) -> None:
         )
 
 
-def collect(network: str, valid: Collection[tuple[str, str]], scene: Scene) -> None:
-    """Remove host links and rules of all attachments of ``network`` that aren't ``valid`` (container id, ifname).
+def collect(
+    network: str,
+    valid: Collection[tuple[str, str]],
+    scene: Scene,
+    rules: Collection[type[PacketRule]],
+) -> None:
+    """Remove host links, and rules of the kinds ``rules``, of all attachments of ``network`` that aren't ``valid``
+    (container id, ifname).
 
     Their sandboxes are gone or about to go, and take what was in them along.
     """
@@ -65,7 +75,8 @@ def collect(network: str, valid: Collection[tuple[str, str]], scene: Scene) -> N
     ]
     failures: list[CNIError] = []
     _attempt(failures, lambda: perform(steps, scene.host, Undo()))
-    _attempt(failures, lambda: scene.firewall.collect(network, valid))
+    if rules:
+        _attempt(failures, lambda: scene.firewall.collect(network, valid, rules))
     if failures:
         raise failures[0]
 

@@ -29,7 +29,7 @@ class DelegateExecutor:
     def __init__(self, node: Node, applied: dict[str, tuple[AnyItem, ...]] | None = None) -> None:
         self._node = node
         self.applied = dict(applied or {})
-        """Plugin type → items; as recorded at ADD, for DEL."""
+        """Place and type of a plugin (``0:bridge``) → items; as recorded at ADD, for DEL."""
 
     def run(self, call: PluginCall) -> dict[str, Any] | None:
         """One verb of one plugin; the result object of an ADD. Raises CNIError."""
@@ -57,12 +57,12 @@ class DelegateExecutor:
         match call.verb:
             case "ADD":
                 outcome = plugin.add(call, self._node)
-                self.applied[call.type] = outcome.items
+                self.applied[call.place] = outcome.items
                 return outcome.result
             case "CHECK":
-                plugin.check(call, self._node, self.applied.get(call.type))
+                plugin.check(call, self._node, self.applied.get(call.place))
             case "DEL":
-                plugin.delete(call, self._node, self.applied.get(call.type))
+                plugin.delete(call, self._node, self.applied.get(call.place))
             case "GC":
                 plugin.gc(call, self._node)
             case "STATUS":

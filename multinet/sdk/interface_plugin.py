@@ -2,65 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Collection
 
 from msgspec.structs import replace
 
 from multinet.cni.chain import PluginCall
 from multinet.cni.decode import convert
 from multinet.cni.errors import CNIError, Code
-from multinet.cni.invocation import parse_args, require_known_args
 from multinet.cni.result import Result
-from multinet.core.desired import AnyItem, LinkUp, Route
-from multinet.engine.apply import apply
+from multinet.core.desired import AnyItem, LinkUp, MacGuard, Masquerade, PacketRule, Route
 from multinet.engine.compare import compare
-from multinet.engine.facts import Facts
-from multinet.engine.remove import collect, remove, sweep
 from multinet.engine.scene import Scene
-from multinet.engine.stage import FactsChanged
 from multinet.engine.undo import Undo
-from multinet.sdk.delegate import DelegateConf, Desired, Sandbox
-from multinet.sdk.ipam_plugin import (
-    check_failure,
-    owner_of,
-    previous_result,
-    valid_attachments,
-)
-from multinet.sdk.ipam_source import IpamSource, ipam_source
-from multinet.sdk.mac import requested_mac
+from multinet.sdk.delegate import Sandbox
+from multinet.sdk.delegate_plugin import C, DelegatePlugin, DesiredState, known_result
+from multinet.sdk.ipam_plugin import check_failure, owner_of, previous_result, valid_attachments
+from multinet.sdk.ipam_source import IpamSource, ipam_source, needs_link
 from multinet.sdk.node import Node
 from multinet.sdk.older_results import route_differences, says_routes_in_full
 from multinet.sdk.plugin import Outcome
 from multinet.sdk.previous import interface_differences, is_reported, own_part
 
-C = TypeVar("C", bound=DelegateConf)
-
 _KNOWN_ARGS = ("IgnoreUnknown", "MAC", "IP", "GATEWAY")
-_DECISIONS = 5
-"""How often a decision is taken again because the host changed under it."""
 
 
 def interface_delegate(
-    conf: type[C], existing: str = ""
-) -> Callable[[Callable[[C, Sandbox, Facts], Desired]], InterfacePlugin[C]]:
+    conf: type[C],
+    existing: str = "",
+    rules: Collection[type[PacketRule]] = (Masquerade, MacGuard),
+) -> Callable[[DesiredState[C]], InterfacePlugin[C]]:
     """Make a plugin of a function ``(conf, pod, host) -> Desired``.
 
-    ``existing`` names the link of a delegate that makes none but adjusts this one (``lo``).
+    ``existing`` names the link of a delegate that makes none but adjusts this one (``lo``); ``rules`` the
+    kinds of packet rules that it makes.
     """
-    return lambda desired: InterfacePlugin(conf, desired, existing)
+    return lambda desired: InterfacePlugin(conf, desired, existing, rules)
 
 
-class InterfacePlugin(Generic[C]):
+class InterfacePlugin(DelegatePlugin[C]):
     """The five verbs of a delegate that makes an interface."""
 
     def __init__(
-        self, conf: type[C], desired: Callable[[C, Sandbox, Facts], Desired], existing: str = ""
+        self,
+        conf: type[C],
+        desired: DesiredState[C],
+        existing: str = "",
+        rules: Collection[type[PacketRule]] = (),
     ) -> None:
-        self.conf = conf
-        self.desired = desired
+        super().__init__(conf, desired, () if existing else rules, None if existing else _KNOWN_ARGS)
         self.existing = existing
-        self.__doc__ = desired.__doc__
+        self.makes_link = not existing
 
     def add(self, call: PluginCall, node: Node) -> Outcome:
         """Decide, allocate, apply; whatever fails, what was done is undone."""
@@ -90,9 +81,10 @@ class InterfacePlugin(Generic[C]):
         pod = self._pod(call, conf)
         source = ipam_source(call, conf, node)
         found = source.check() if source is not None else []
-        previous = previous_result(call.conf)
-        if previous is None and not self.existing:
-            raise CNIError(Code.INVALID_CONFIG, "Required prevResult missing")
+        if self.existing:
+            previous = previous_result(call.conf)
+        else:
+            previous = known_result(call, "Required prevResult missing")
         with node.scene(call, pod.owner) as scene:
             if previous is not None and not self.existing:
                 found += interface_differences(pod, previous, scene)
@@ -108,36 +100,22 @@ class InterfacePlugin(Generic[C]):
 
     def delete(self, call: PluginCall, node: Node, items: tuple[AnyItem, ...] | None) -> None:
         """Release addresses and remove links and rules; a faulty configuration is no obstacle."""
-        owner = owner_of(call)
-        failures: list[CNIError] = []
-        with node.scene(call, owner) as scene:
-            try:
-                if items is not None:
-                    remove(items, scene)
-                elif self.existing:
-                    remove([LinkUp(name=self.existing, whose="borrowed")], scene)
-                else:
-                    sweep(scene)
-            except CNIError as error:
-                failures.append(error)
-        try:
-            source = ipam_source(call, None, node)
-            if source is not None:
-                source.release()
-        except CNIError as error:
-            failures.append(error)
+        if items is None and self.existing:
+            items = (LinkUp(name=self.existing, whose="borrowed"),)
+        release_first = needs_link(call.conf)  # while there is a link to say it over
+        failures = self._released(call, node) if release_first else []
+        failures += self._removed(call, node, items)
+        if not release_first:
+            failures += self._released(call, node)
         if failures:
             raise failures[0]
 
     def gc(self, call: PluginCall, node: Node) -> None:
         """Remove links and rules of attachments that aren't valid, and have the IPAM do the same."""
+        super().gc(call, node)
         valid = valid_attachments(call.conf)
-        if valid is None:
-            return
-        with node.scene(call, owner_of(call)) as scene:
-            collect(str(call.conf.get("name") or ""), valid, scene)
         source = ipam_source(call, None, node)
-        if source is not None:
+        if source is not None and valid is not None:
             source.collect(valid)
 
     def status(self, call: PluginCall, node: Node) -> None:
@@ -154,17 +132,15 @@ class InterfacePlugin(Generic[C]):
         if source is not None:
             source.status()
 
-    def _pod(self, call: PluginCall, conf: C) -> Sandbox:
-        args = {} if self.existing else parse_args(call.invocation.args)
-        if call.verb in ("ADD", "CHECK"):
-            require_known_args(args, _KNOWN_ARGS)
-        previous = previous_result(call.conf) if call.verb == "ADD" else None
-        return Sandbox(
-            owner=owner_of(call),
-            netns=call.invocation.netns,
-            requested_mac=requested_mac(conf, args.get("MAC", "")),
-            previous=previous,
-        )
+    def _released(self, call: PluginCall, node: Node) -> list[CNIError]:
+        """Give addresses back; what went wrong."""
+        try:
+            source = ipam_source(call, None, node)
+            if source is not None:
+                source.release()
+        except CNIError as error:
+            return [error]
+        return []
 
     def _allocate(self, source: IpamSource, undo: Undo) -> Result:
         undo.push("addresses", source.release)
@@ -177,29 +153,6 @@ class InterfacePlugin(Generic[C]):
         if not result.ips:
             raise CNIError(Code.IPAM, "IPAM plugin returned missing IP config")
         return result
-
-    def _bring_about(
-        self,
-        conf: C,
-        pod: Sandbox,
-        node: Node,
-        scene: Scene,
-        undo: Undo,
-        done: tuple[AnyItem, ...] = (),
-    ) -> Desired:
-        """Decide and apply what isn't ``done``; decide again when the host changed meanwhile."""
-        for decision in range(_DECISIONS):
-            desired = self.desired(conf, pod, scene.facts)
-            try:
-                with Undo() as attempt:
-                    apply([item for item in desired.items if item not in done], scene, attempt)
-                    attempt.hand_over(undo)
-                return desired
-            except FactsChanged as changed:
-                if decision == _DECISIONS - 1:
-                    raise CNIError(Code.TRY_AGAIN, f"{changed} keeps changing on the host") from None
-                node.look_again(scene)
-        raise AssertionError("unreachable")
 
 
 def _require_free(pod: Sandbox, scene: Scene) -> None:

@@ -26,27 +26,27 @@ class IpamPlugin:
 
     def add(self, call: PluginCall, node: Node) -> Outcome:
         """Allocate."""
-        return Outcome(self.ipam.allocate(request_of(call)).as_version(version_of(call.conf)))
+        return Outcome(self.ipam.allocate(request_of(call, node)).as_version(version_of(call.conf)))
 
     def check(self, call: PluginCall, node: Node, items: tuple[AnyItem, ...] | None) -> None:
         """Compare the reservation."""
-        found = self.ipam.check(request_of(call), previous_result(call.conf))
+        found = self.ipam.check(request_of(call, node), previous_result(call.conf))
         if found:
             raise check_failure(found)
 
     def delete(self, call: PluginCall, node: Node, items: tuple[AnyItem, ...] | None) -> None:
         """Release."""
-        self.ipam.release(request_of(call))
+        self.ipam.release(request_of(call, node))
 
     def gc(self, call: PluginCall, node: Node) -> None:
         """Release what isn't valid; without a list nothing."""
         valid = valid_attachments(call.conf)
         if valid is not None:
-            self.ipam.collect(request_of(call), valid)
+            self.ipam.collect(request_of(call, node), valid)
 
     def status(self, call: PluginCall, node: Node) -> None:
         """Whether an allocation would succeed."""
-        self.ipam.status(request_of(call))
+        self.ipam.status(request_of(call, node))
 
 
 def owner_of(call: PluginCall) -> Owner:
@@ -54,7 +54,7 @@ def owner_of(call: PluginCall) -> Owner:
     return Owner(str(call.conf.get("name") or ""), call.invocation.container_id, call.invocation.ifname)
 
 
-def request_of(call: PluginCall) -> IpamRequest:
+def request_of(call: PluginCall, node: Node) -> IpamRequest:
     """The call as an IPAM sees it. On DEL unreadable ``CNI_ARGS`` are ignored, else code 4."""
     try:
         args = parse_args(call.invocation.args)
@@ -62,7 +62,16 @@ def request_of(call: PluginCall) -> IpamRequest:
         if call.verb != "DEL":
             raise
         args = {}
-    return IpamRequest(conf=call.conf, owner=owner_of(call), args=args, deadline=call.deadline)
+    netns = node.netns if node.netns is not None else node.sandbox.netns if node.sandbox is not None else None
+    return IpamRequest(
+        conf=call.conf,
+        owner=owner_of(call),
+        args=args,
+        deadline=call.deadline,
+        netns=call.invocation.netns,
+        netns_fd=None if netns is None else netns.fd,
+        cancelled=node.cancelled,
+    )
 
 
 def version_of(conf: Mapping[str, Any]) -> str:

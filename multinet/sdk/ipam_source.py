@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -12,7 +12,7 @@ from multinet.cni.chain import PluginCall
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.result import Result
 from multinet.core.desired import Difference
-from multinet.ports import Ipam
+from multinet.ports import Ipam, never
 from multinet.sdk import registry
 from multinet.sdk.delegate import DelegateConf
 from multinet.sdk.executor import is_pinned, located
@@ -59,28 +59,43 @@ def ipam_source(call: PluginCall, conf: DelegateConf | None, node: Node) -> Ipam
         return None
     plugin = None if is_pinned(raw) else registry.plugin(kind)
     if isinstance(plugin, IpamPlugin):
-        return _InProcess(plugin.ipam, call)
+        return _InProcess(plugin.ipam, call, node)
     if plugin is not None:
         raise CNIError(Code.INVALID_CONFIG, f'$.ipam.type: "{kind}" is no address manager')
     return _External(kind, call, node)
 
 
-class _InProcess:
-    needs_link = False
+def needs_link(conf: Mapping[str, Any]) -> bool:
+    """Whether the address manager of a plugin object gives addresses back by the link, so that it must go last."""
+    raw = member(conf, "ipam")
+    kind = member(raw, "type")
+    if not kind or not isinstance(kind, str):
+        return False
+    plugin = None if is_pinned(raw) else registry.plugin(kind)
+    return not isinstance(plugin, IpamPlugin) or _needs_link(plugin.ipam)
 
-    def __init__(self, ipam: Ipam, call: PluginCall) -> None:
+
+def _needs_link(ipam: Ipam) -> bool:
+    return bool(getattr(ipam, "needs_link", False))
+
+
+class _InProcess:
+    def __init__(self, ipam: Ipam, call: PluginCall, node: Node) -> None:
+        self.needs_link = _needs_link(ipam)
         self._ipam = ipam
-        self._call = call
-        self._request = request_of(call)
+        self._request = request_of(call, node)
+        self._conf = call.conf
 
     def allocate(self) -> Result:
         return self._ipam.allocate(self._request)
 
     def release(self) -> None:
-        self._ipam.release(request_of(_unhurried(self._call)))
+        deadline = _unhurried(self._request.deadline)
+        request = msgspec.structs.replace(self._request, deadline=deadline, cancelled=never)
+        self._ipam.release(request)
 
     def check(self) -> list[Difference]:
-        return self._ipam.check(self._request, previous_result(self._call.conf))
+        return self._ipam.check(self._request, previous_result(self._conf))
 
     def collect(self, valid: Collection[tuple[str, str]]) -> None:
         self._ipam.collect(self._request, valid)
@@ -103,7 +118,8 @@ class _External:
         return Result.from_json(self._run("ADD") or {}, version_of(self._call.conf))
 
     def release(self) -> None:
-        self._run("DEL", _unhurried(self._call))
+        deadline = _unhurried(self._call.deadline)
+        self._run("DEL", msgspec.structs.replace(self._call, deadline=deadline, cancel_fd=None))
 
     def check(self) -> list[Difference]:
         self._run("CHECK")
@@ -122,7 +138,6 @@ class _External:
         return self._node.external.run(located(call, member(call.conf, "ipam") or {}))
 
 
-def _unhurried(call: PluginCall) -> PluginCall:
-    """The call with time enough to give addresses back, even when the ADD has run out of time or its caller."""
-    deadline = None if call.deadline is None else max(call.deadline, time.monotonic() + _RELEASE_TIME)
-    return msgspec.structs.replace(call, deadline=deadline, cancel_fd=None)
+def _unhurried(deadline: float | None) -> float | None:
+    """Time enough to give addresses back, even when the ADD has run out of time or its caller."""
+    return None if deadline is None else max(deadline, time.monotonic() + _RELEASE_TIME)

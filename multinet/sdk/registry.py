@@ -15,6 +15,7 @@ GROUP = "multinet.delegates"
 # Our own are listed, so that a plain executable needn't search all installed packages when it starts.
 _OWN = {
     "bridge": "multinet.delegates.bridge:bridge",
+    "dhcp": "multinet.delegates.dhcp:dhcp",
     "host-local": "multinet.delegates.host_local:host_local",
     "loopback": "multinet.delegates.loopback:loopback",
     "macvlan": "multinet.delegates.macvlan:macvlan",
