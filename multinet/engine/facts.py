@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from multinet.adapters.kernel import NetworkStack
-from multinet.adapters.kernel_values import LinkInfo
+from multinet.adapters.kernel_values import LinkInfo, RouteInfo
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import MAIN_TABLE, Place
 from multinet.npwg.default_routes import DESTINATIONS
@@ -59,7 +59,7 @@ class Facts:
                 )
             return found
         by_index = {link.index: link for link in self.links(place).values()}
-        for route in self._once(("routes", place), lambda: self._stack(place).routes()):
+        for route in self.routes(place):
             if (
                 route.dst in DESTINATIONS.values()
                 and route.table == MAIN_TABLE
@@ -82,6 +82,18 @@ class Facts:
                 a.cidr for a in self._stack(place).addresses(link.index) if a.permanent and a.scope == 0
             ),
         )
+
+    def routes(self, place: Place = "host") -> list[RouteInfo]:
+        """All unicast routes of both families, in all tables."""
+        return self._once(("routes", place), lambda: self._stack(place).routes())
+
+    def file(self, path: str) -> str | None:
+        """The text of a file on the host, None if it isn't there. Raises CNIError code 5 when it can't be read."""
+        return self._once(("file", path), lambda: _text_of(path))
+
+    def files(self, folder: str) -> tuple[str, ...]:
+        """The names in a folder of the host, sorted; none if it isn't there."""
+        return self._once(("files", folder), lambda: _names_in(folder))
 
     def sysctl(self, key: str, place: Place = "host") -> str | None:
         """The value of ``net/…``, None if the kernel doesn't have it."""
@@ -111,3 +123,22 @@ class Facts:
         if key not in self._known:
             self._known[key] = read()
         return self._known[key]  # type: ignore[return-value]
+
+
+def _text_of(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CNIError(Code.IO_FAILURE, f"failed to read {path}: {error}") from error
+
+
+def _names_in(folder: str) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(os.listdir(folder)))
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise CNIError(Code.IO_FAILURE, f"failed to list {folder}: {error}") from error

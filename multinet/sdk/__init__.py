@@ -15,7 +15,8 @@ GC and STATUS. Register it under the entry-point group ``multinet.delegates``.
 """
 
 from multinet.engine.facts import Facts
+from multinet.sdk.chained_plugin import chained_delegate
 from multinet.sdk.delegate import DelegateConf, Desired, Sandbox
 from multinet.sdk.interface_plugin import interface_delegate
 
-__all__ = ["DelegateConf", "Desired", "Facts", "Sandbox", "interface_delegate"]
+__all__ = ["DelegateConf", "Desired", "Facts", "Sandbox", "chained_delegate", "interface_delegate"]

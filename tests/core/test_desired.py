@@ -38,6 +38,7 @@ from multinet.core.desired import (
     Redirect,
     Route,
     Rule,
+    StateFile,
     Sysctl,
     Tap,
     TokenBucket,
@@ -79,6 +80,7 @@ ITEMS: list[AnyItem] = [
     Redirect(link="v", to="bwp1", place="host"),
     PortMapping(owner=OWNER, protocol="tcp", host_port=80, container_cidr="10.0.0.2/24", container_port=8080),
     ForwardAccept(owner=OWNER, cidr="10.0.0.2/32", backend="firewalld"),
+    StateFile(path="/run/x", content="{}"),
     BridgeIsolation(owner=OWNER, bridge="br", policy="isolated", family=6),
 ]
 

@@ -15,6 +15,7 @@ Items compare by value and serialise with msgspec, so that the journal keeps exa
 
 from __future__ import annotations
 
+from multinet.core.desired.files import StateFile
 from multinet.core.desired.identity import Owner
 from multinet.core.desired.item import Difference, Item, Place, Whose, select
 from multinet.core.desired.links import (
@@ -63,7 +64,7 @@ AnyLink = (
 )
 AnyRouting = Address | NoAddress | Route | NoRoute | Rule | Neighbour
 AnyRule = Masquerade | MacGuard | PortMapping | ForwardAccept | BridgeIsolation
-AnyItem = AnyLink | AnyRouting | Sysctl | LinkSettings | TokenBucket | Redirect | AnyRule
+AnyItem = AnyLink | AnyRouting | Sysctl | LinkSettings | TokenBucket | Redirect | AnyRule | StateFile
 
 __all__ = [
     "MAIN_TABLE",
@@ -104,6 +105,7 @@ __all__ = [
     "Redirect",
     "Route",
     "Rule",
+    "StateFile",
     "Sysctl",
     "Tap",
     "TokenBucket",

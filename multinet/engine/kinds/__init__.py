@@ -13,6 +13,7 @@ from multinet.core.desired import (
     NoAddress,
     PacketRule,
     Route,
+    StateFile,
     Sysctl,
     Veth,
 )
@@ -21,6 +22,7 @@ from multinet.engine.kinds.bridge import BridgeKind
 from multinet.engine.kinds.child import MacvlanKind
 from multinet.engine.kinds.routing import AddressKind, NoAddressKind, RouteKind
 from multinet.engine.kinds.settings import LinkUpKind, SysctlKind
+from multinet.engine.kinds.state_file import StateFileKind
 from multinet.engine.kinds.veth import VethKind
 
 __all__ = ["kind_of"]
@@ -32,6 +34,7 @@ _KINDS: dict[type[Any], Kind[Any]] = {
     Macvlan: MacvlanKind(),
     NoAddress: NoAddressKind(),
     Route: RouteKind(),
+    StateFile: StateFileKind(),
     Sysctl: SysctlKind(),
     Veth: VethKind(),
 }
