@@ -25,6 +25,9 @@ from multinet.daemon.networks import META_TYPES
 from multinet.daemon.remembered import Remembered
 from multinet.daemon.server import Server
 from multinet.daemon.service import Service
+from multinet.delegates.dhcp import dhcp
+from multinet.delegates.dhcp_interface import PodInterfaces
+from multinet.dhcp.keeper import Keeper
 from multinet.ports import Cluster
 from multinet.sdk import registry
 
@@ -61,6 +64,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def spool(self) -> str:
         """The directory where shims leave DELs."""
         return os.path.join(self.state_dir, "spool")
+
+    @property
+    def leases(self) -> str:
+        """The directory of DHCP leases."""
+        return os.path.join(self.state_dir, "dhcp")
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -127,7 +135,10 @@ def run_daemon(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     application = Application(options)
+    leases = Keeper(options.leases, PodInterfaces())
     try:
+        leases.start()
+        dhcp.serve(leases)
         server = Server(
             options.socket,
             application.service.answer,
@@ -144,6 +155,7 @@ def run_daemon(options: Options) -> None:
         server.stop()
         background.stop()
     finally:
+        leases.stop()
         application.close()
 
 

@@ -24,6 +24,7 @@ from multinet.engine.remove import drop_sandbox_links
 from multinet.engine.scene import Scene
 from multinet.ports import Firewall
 from multinet.sdk.executor import DelegateExecutor, runs_in_process
+from multinet.sdk.ipam_source import needs_link
 from multinet.sdk.node import Node
 
 CLEAN_UP_LIMIT = 30.0
@@ -133,11 +134,13 @@ class Attachments:
     def detach_all(self, records: Sequence[AttachmentRecord], netns: Netns | None) -> dict[str, CNIError]:
         """Remove a container's attachments, the last made first; interface name → why it failed.
 
-        If all run in process, their links go in one delete, before anything else.
+        If all run in process, their links go in one delete, before anything else (but not when an address is
+        given back over a link).
         """
         failures: dict[str, CNIError] = {}
         with self._opened(netns) as stack:
-            if stack is not None and all(runs_in_process(p) for r in records for p in network_of(r).plugins):
+            plugins = [plugin for record in records for plugin in network_of(record).plugins]
+            if stack is not None and all(runs_in_process(p) and not needs_link(p) for p in plugins):
                 with suppress(CNIError):  # each link is looked for again, one by one
                     self._drop_links(records, stack)
             node = self._node(netns, stack)

@@ -106,6 +106,8 @@ def _route(link: str, route: ResultRoute, gateways: dict[Family, str]) -> Route:
     scope = SCOPE_UNIVERSE if route.scope is None else route.scope
     # A route of a scope no wider than the link has no next hop to inherit.
     gateway = route.gw or ("" if scope >= SCOPE_LINK else gateways.get(network.version, ""))
+    if gateway and address_of(gateway).is_unspecified:  # how DHCP says "on the link"
+        gateway = ""
     return Route(
         link=link,
         dst=str(network),
