@@ -113,8 +113,8 @@ def create_dummy(dummy: Dummy, index: int, group: int) -> bytes:
 
 
 def create_ifb(ifb: Ifb, index: int, group: int) -> bytes:
-    """A new ifb without a queue of its own (``tx_queue_len`` 0): the token bucket on it is the only one."""
-    base = (*_alone(ifb, index, group), nl.u32(rt.IFLA_TXQLEN, 0))
+    """A new ifb; with ``tx_queue_len`` 0 it has no queue of its own, and the token bucket on it is the only one."""
+    base = (*_alone(ifb, index, group), nl.u32(rt.IFLA_TXQLEN, ifb.tx_queue_len))
     return _create("ifb", *base, *_mac_and_mtu(ifb.mac, ifb.mtu))
 
 

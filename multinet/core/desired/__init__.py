@@ -56,7 +56,7 @@ from multinet.core.desired.rules import (
     PacketRule,
     PortMapping,
 )
-from multinet.core.desired.shaping import Redirect, TokenBucket
+from multinet.core.desired.shaping import Redirect, SubnetBucket, TokenBucket
 from multinet.core.desired.tuning import LinkAttributes, LinkSettings, Sysctl
 
 AnyLink = (
@@ -64,7 +64,7 @@ AnyLink = (
 )
 AnyRouting = Address | NoAddress | Route | NoRoute | Rule | Neighbour
 AnyRule = Masquerade | MacGuard | PortMapping | ForwardAccept | BridgeIsolation
-AnyItem = AnyLink | AnyRouting | Sysctl | LinkSettings | TokenBucket | Redirect | AnyRule | StateFile
+AnyItem = AnyLink | AnyRouting | Sysctl | LinkSettings | TokenBucket | SubnetBucket | Redirect | AnyRule | StateFile
 
 __all__ = [
     "MAIN_TABLE",
@@ -106,6 +106,7 @@ __all__ = [
     "Route",
     "Rule",
     "StateFile",
+    "SubnetBucket",
     "Sysctl",
     "Tap",
     "TokenBucket",

@@ -150,6 +150,8 @@ class Ifb(Item, frozen=True, kw_only=True, tag="ifb"):
     name: str
     mac: str = ""
     mtu: int = 0
+    tx_queue_len: int = 0
+    """Packets that may wait in queues that have no limit of their own; 0 where there is a token bucket."""
 
 
 class Vrf(Item, frozen=True, kw_only=True, tag="vrf"):
