@@ -106,10 +106,14 @@ class Holding:
         except Gone as gone:
             self._end(f"its interface has gone while nobody looked: {gone}")
             return
-        if self.record.lease is None:
+        lease = self.record.lease
+        if lease is None:
             self._perform(self.client.acquire(now))
-        else:
-            self._perform(self.client.resume(self.record.lease, now))
+            return
+        if lease.expiry is not None and now >= lease.expiry:
+            self._perform([Lost(lease, "its lease ended while nobody renewed it")])
+        if not self.over:
+            self._perform(self.client.resume(lease, now))
 
     def tick(self, now: float) -> None:
         """Time has passed."""
@@ -216,8 +220,10 @@ class Holding:
         old, remains = self.record.lease, self.record.remains
         self.record = replace(self.record, lease=lease, remains=None)
         # On disk before anybody uses it: what isn't written is forgotten by a restart, and never renewed.
-        self._records.write(self.record)
-        if remains is not None:
+        problem = self._keep()
+        if problem is not None and self.waiting:
+            self.release(problem)
+        elif remains is not None:
             _log.warning("dhcp: %s: got a lease of %s again", self, lease.address)
             self._configure(lease, remains)
         elif old is not None and not old.configures_like(lease):
@@ -228,10 +234,22 @@ class Holding:
         self._settle(lease)
 
     def _lost(self, lease: Lease, reason: str) -> None:
+        if self.record.lease is None:  # taken off already
+            return
         _log.error("dhcp: %s: %s is taken off the interface: %s", self, lease.address, reason)
         remains = self._withdraw(lease)
         self.record = replace(self.record, lease=None, remains=remains)
-        self._records.write(self.record)
+        self._keep()
+
+    def _keep(self) -> CNIError | None:
+        """Write the record. Renewing goes on without it; what can't be written is told."""
+        try:
+            self._records.write(self.record)
+        except OSError as error:
+            text = f"dhcp: the lease cannot be written to {self._records.folder}: {error.strerror}"
+            _log.error("%s (%s)", text, self)
+            return CNIError(Code.IO_FAILURE, text)
+        return None
 
     def _refused(self, reason: str) -> None:
         if self.waiting:

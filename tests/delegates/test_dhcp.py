@@ -18,9 +18,12 @@ import pytest
 from multinet.cni.errors import CNIError
 from multinet.core.desired import Owner
 from multinet.delegates.dhcp import dhcp
+from multinet.delegates.dhcp_conf import load
 from multinet.delegates.dhcp_interface import PodInterfaces
 from multinet.dhcp.client import Pace
 from multinet.dhcp.keeper import Keeper
+from multinet.ports import IpamRequest
+from multinet.sdk import registry
 
 from ..dhcp.servers import Dnsmasq, Kea, Script, ToldServer, lease, obliging, until
 
@@ -175,8 +178,6 @@ def test_an_add_repeated_is_answered_from_what_is_held(net: Network, macvlan: An
     pod.add(conf)
     assert server.kinds() == ["DISCOVER", "REQUEST"]
     ipam_call = pod.call("ADD", {**conf, "type": "dhcp"})
-    from multinet.sdk import registry
-
     plugin = registry.plugin("dhcp")
     assert plugin is not None
     outcome = plugin.add(ipam_call, bench.node())
@@ -277,7 +278,7 @@ def test_a_restart_takes_leases_up_again(net: Network, macvlan: Any, asleep: flo
     net.start_keeper()
     again = until(lambda: server.seen[heard:], "a renewal")[0]
     assert again.kind == "REQUEST" and (50 in again.options) == bool(asleep)
-    until(lambda: net.keeper.held(owner(pod)) is not None, "the lease")  # type: ignore[union-attr]
+    until(lambda: net.record()["lease"] and pod.addresses(), "the lease")
     pod.check_both(conf)
     pod.delete(conf)
     assert until(lambda: "RELEASE" in server.kinds(), "a RELEASE")
@@ -313,8 +314,6 @@ def test_gc_gives_back_what_is_not_valid(net: Network, make: Any) -> None:
         "type": "dhcp",
         "cni.dev/valid-attachments": [{"containerID": kept.container_id, "ifname": "eth0"}],
     }
-    from multinet.sdk import registry
-
     plugin = registry.plugin("dhcp")
     assert plugin is not None
     plugin.gc(kept.call("GC", ipam), net.bench.node())
@@ -421,10 +420,35 @@ def test_del_without_namespace_and_of_strangers(net: Network, macvlan: Any) -> N
     stranger.delete(conf)
 
 
+def test_a_lease_that_cannot_be_written(net: Network, macvlan: Any, refused: Any) -> None:
+    """Nobody would renew it after a restart, so nobody gets it."""
+    server, pod = net.told(obliging()), net.bench.pod()
+    (net.folder / "dhcp").write_text("a file where a folder should be")
+    try:
+        assert "cannot be written" in refused(5, pod.add, macvlan()).msg
+    finally:
+        (net.folder / "dhcp").unlink()
+    until(lambda: "RELEASE" in server.kinds(), "a RELEASE")
+    no_lease(net, pod)
+
+
+def test_a_path_that_leads_elsewhere_here(net: Network, macvlan: Any, tmp_path: Path) -> None:
+    """The daemon has the namespace by its descriptor only: it keeps it as long as the lease."""
+    server, pod, conf = net.told(obliging(lease(3))), net.bench.pod(), macvlan()
+    node = net.bench.node()
+    node.netns = pod.netns
+    plugin = registry.plugin("macvlan")
+    assert plugin is not None
+    outcome = plugin.add(pod.call("ADD", conf, netns=str(tmp_path / "unknown")), node)
+    until(lambda: len(server.seen) > 3, "renewals")
+    plugin.delete(pod.call("DEL", conf, netns=""), node, outcome.items)
+    until(lambda: "RELEASE" in server.kinds(), "a RELEASE")
+
+
 def test_concurrent_dels(net: Network, macvlan: Any) -> None:
     server, pod, conf = net.told(obliging()), net.bench.pod(), macvlan()
     pod.add(conf)
-    request = dict(recorded=False)
+    request = {"recorded": False}
     threads = [threading.Thread(target=pod.delete, args=(conf,), kwargs=request) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -444,8 +468,8 @@ def test_what_is_sent(net: Network, macvlan: Any) -> None:
             {"option": "host-name", "value": "x", "fromArg": "K8S_POD_NAME"},
             {"option": "user-class", "hex": "03:61:62:63"},
             {"option": "60", "value": "multinet", "fromArg": "ABSENT"},
-            {"option": "77", "fromArg": "ABSENT"},
-        ][:3],
+            {"option": "43", "fromArg": "ABSENT"},
+        ],
         request=[{"option": "42"}, {"option": "routers"}],
     )
     pod.add(conf, args="IgnoreUnknown=1;K8S_POD_NAME=web-0")
@@ -461,7 +485,7 @@ def test_what_is_sent(net: Network, macvlan: Any) -> None:
         **shared,
     }
     assert list(request.options) == sorted(request.options) and len(request.message) >= 300
-    assert request.xid == discover.xid or request.xid
+    assert request.xid == discover.xid
     assert (request.to_ip, request.from_ip, request.to_mac) == (
         "255.255.255.255",
         "0.0.0.0",
@@ -519,6 +543,81 @@ def test_an_option_that_is_needed(net: Network, macvlan: Any, refused: Any) -> N
     assert "options 42" in error.msg
 
 
+def ipvlan_or_not(kind: str, said: bool | None) -> bool:
+    conf = {"cniVersion": "1.1.0", "name": "net", "ipam": {"type": "dhcp"}}
+    if said is not None:
+        conf["ipam"]["broadcast"] = said  # type: ignore[index]
+    plan = load(IpamRequest(conf=conf, owner=Owner("net", "c", "eth0")))
+    return plan.identity("02:00:00:00:00:01", kind, 1500).broadcast
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "broadcast"),
+    [
+        ("veth", None, False),
+        ("macvlan", None, False),
+        ("ipvlan", None, True),
+        ("ipvlan", False, False),
+        ("veth", True, True),
+    ],
+)
+def test_who_shares_a_mac_asks_for_broadcasts(kind: str, said: bool | None, broadcast: bool) -> None:
+    assert ipvlan_or_not(kind, said) is broadcast
+
+
+@pytest.mark.needs_kind("ipvlan")
+def test_two_leases_over_one_mac(net: Network, make: Any) -> None:
+    server, results = net.dnsmasq(), []
+    plugin = registry.plugin("dhcp")
+    assert plugin is not None
+    pods = [net.bench.pod(), net.bench.pod()]
+    conf = make("dhcp", ipam={"type": "dhcp"})
+    for number, pod in enumerate(pods):
+        lab = net.bench.lab
+        lab.ip(
+            "link",
+            "add",
+            f"ipv{number}",
+            "link",
+            "up0",
+            "netns",
+            pod.netns.path,
+            "type",
+            "ipvlan",
+            "mode",
+            "l2",
+        )
+        lab.ip("link", "set", f"ipv{number}", "name", "eth0", netns=pod.netns)
+        results.append(plugin.add(pod.call("ADD", conf), net.bench.node()).result["ips"][0]["address"])
+    assert len(set(results)) == 2 and sorted(server.leases()) == sorted(r[:-3] for r in results)
+    for pod in pods:
+        plugin.delete(pod.call("DEL", conf), net.bench.node(), None)
+    until(lambda: server.leases() == [], "both to be given back")
+
+
+def test_long_ids_stay_apart() -> None:
+    """The reference plugin cuts the interface's name off."""
+    ids = set()
+    for ifname in ("net1", "net2"):
+        request = IpamRequest(conf={"ipam": {"type": "dhcp"}}, owner=Owner("n" * 300, "c", ifname))
+        found = load(request).client_id
+        assert found is not None and len(found) <= 255
+        ids.add(found)
+    assert len(ids) == 2
+
+
+def test_nothing_is_asked_for_but_what_is_listed() -> None:
+    def wanted(*entries: Any) -> bytes:
+        conf = {"ipam": {"type": "dhcp", "request": list(entries)}}
+        return load(IpamRequest(conf=conf, owner=Owner("net", "c", "eth0"))).wanted
+
+    assert wanted({"option": "routers", "skipDefault": True}, {"option": "42"}, {"option": "3"}) == bytes(
+        (3, 42)
+    )
+    assert wanted({"skipDefault": True}) == b""
+    assert wanted({"skipDefault": False}) == wanted() == bytes((121, 249, 1, 3, 33, 6, 15, 26, 119))
+
+
 # Configurations
 
 
@@ -535,10 +634,14 @@ BAD = {
     + [("$.ipam.provide[0].hex", [{"option": "12", "hex": "00", "value": "x"}])]
     + [("$.ipam.provide[0].hex", [{"option": "12", "hex": "00", "fromArg": "x"}])]
     + [("$.ipam.provide[1].option", [{"option": "12", "value": "x"}, {"option": "host-name", "value": "y"}])],
-    "request": [("$.ipam.request", {}), ("$.ipam.request[0].option", [{"option": "dns"}])]
-    + [("$.ipam.request[0].option", [{"option": 6}]), ("$.ipam.request[0].option", [{"option": "256"}])]
-    + [("$.ipam.request[0].skipDefault", [{"skipDefault": "yes"}])]
-    + [("$.ipam.request[0].optional", [{"optional": False}])],
+    "request": [
+        ("$.ipam.request", {}),
+        ("$.ipam.request[0].option", [{"option": "dns"}]),
+        ("$.ipam.request[0].option", [{"option": 6}]),
+        ("$.ipam.request[0].option", [{"option": "256"}]),
+        ("$.ipam.request[0].skipDefault", [{"skipDefault": "yes"}]),
+        ("$.ipam.request[0].optional", [{"optional": False}]),
+    ],
     "priority": [("$.ipam.priority", value) for value in (-1, 1 << 32, "1", 1.5)],
     "broadcast": [("$.ipam.broadcast", "yes")],
     "clientId": [("$.ipam.clientId", "hash"), ("$.ipam.clientId", 1), ("$.ipam.clientId", "pod")],
@@ -566,8 +669,6 @@ def test_the_text_for_an_unknown_option(net: Network, macvlan: Any, refused: Any
 
 
 def test_no_ipam_object(net: Network, bench: Any, make: Any, refused: Any) -> None:
-    from multinet.sdk import registry
-
     plugin, pod = registry.plugin("dhcp"), bench.pod()
     assert plugin is not None
     conf = make("dhcp")
@@ -580,8 +681,6 @@ def test_no_ipam_object(net: Network, bench: Any, make: Any, refused: Any) -> No
 
 
 def test_status(net: Network, macvlan: Any, refused: Any) -> None:
-    from multinet.sdk import registry
-
     plugin, pod = registry.plugin("dhcp"), net.bench.pod()
     assert plugin is not None
     call = pod.call("STATUS", {**macvlan(), "type": "dhcp"})
@@ -610,21 +709,20 @@ def test_a_plain_executable_hands_its_work_to_the_daemon(net: Network, macvlan: 
     (tmp_path / "manifests").mkdir()
     inside = ("nsenter", f"--net={net.bench.lab.host.path}")
     env = {**os.environ, "MULTINET_SOCKET": path, "PYTHONPATH": os.getcwd()}
-    command = (
-        sys.executable,
-        "-m",
-        "multinet",
-        "daemon",
-        "--socket",
-        path,
-        "--state-dir",
-        str(tmp_path / "state"),
-    )
-    options = ("--manifests", str(tmp_path / "manifests"))
-    with (tmp_path / "daemon.log").open("wb") as log:
-        daemon = subprocess.Popen([*inside, *command, *options], env=env, stdout=log, stderr=log)
+    log = tmp_path / "daemon.log"
+
+    def start() -> subprocess.Popen[bytes]:
+        command = (sys.executable, "-m", "multinet", "daemon", "--socket", path)
+        folders = ("--state-dir", str(tmp_path / "state"), "--manifests", str(tmp_path / "manifests"))
+        log.write_text("")
+        with log.open("ab") as output:
+            daemon = subprocess.Popen([*inside, *command, *folders], env=env, stdout=output, stderr=output)
+        until(lambda: "serving on" in log.read_text() or daemon.poll() is not None, "the daemon to serve")
+        assert daemon.poll() is None, log.read_text()
+        return daemon
+
+    daemon = start()
     try:
-        until(lambda: os.path.exists(path), (tmp_path / "daemon.log").read_text())
         pod, conf = net.bench.pod(), macvlan()
 
         def call(verb: str, conf: Any) -> Any:
@@ -638,13 +736,18 @@ def test_a_plain_executable_hands_its_work_to_the_daemon(net: Network, macvlan: 
                 capture_output=True,
                 text=True,
             )
-            assert done.returncode == 0, done.stdout + done.stderr + (tmp_path / "daemon.log").read_text()
+            assert done.returncode == 0, done.stdout + done.stderr + log.read_text()
             return json.loads(done.stdout) if done.stdout else None
 
         result = call("ADD", conf)
         (address,) = server.leases()
         assert result["ips"][0]["address"] == f"{address}/24"
         assert len(list((tmp_path / "state" / "dhcp").iterdir())) == 1
+        call("CHECK", {**conf, "prevResult": result})
+        daemon.kill()
+        daemon.wait()
+        daemon = start()
+        assert "1 leases taken up again" in log.read_text()
         call("CHECK", {**conf, "prevResult": result})
         call("DEL", conf)
         until(lambda: server.leases() == [], "the RELEASE to arrive")
