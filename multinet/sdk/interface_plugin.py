@@ -57,7 +57,7 @@ class InterfacePlugin(DelegatePlugin[C]):
         """Decide, allocate, apply; whatever fails, what was done is undone."""
         conf = convert(call.conf, self.conf)
         pod = self._pod(call, conf)
-        source = ipam_source(call, conf, node)
+        source = self._source(call, conf, node)
         with node.scene(call, pod.owner) as scene, Undo() as undo:
             if not self.existing:
                 _require_free(pod, scene)
@@ -79,7 +79,7 @@ class InterfacePlugin(DelegatePlugin[C]):
         """Compare what was recorded, or what configuration and previous result say, with the kernel."""
         conf = convert(call.conf, self.conf)
         pod = self._pod(call, conf)
-        source = ipam_source(call, conf, node)
+        source = self._source(call, conf, node)
         found = source.check() if source is not None else []
         if self.existing:
             previous = previous_result(call.conf)
@@ -114,7 +114,7 @@ class InterfacePlugin(DelegatePlugin[C]):
         """Remove links and rules of attachments that aren't valid, and have the IPAM do the same."""
         super().gc(call, node)
         valid = valid_attachments(call.conf)
-        source = ipam_source(call, None, node)
+        source = self._source(call, None, node)
         if source is not None and valid is not None:
             source.collect(valid)
 
@@ -128,14 +128,18 @@ class InterfacePlugin(DelegatePlugin[C]):
         except CNIError as error:
             if error.code != Code.INVALID_NETNS:  # what lies in a sandbox can't be known before there is one
                 raise CNIError(Code.NOT_AVAILABLE, error.msg, error.details) from None
-        source = ipam_source(call, conf, node)
+        source = self._source(call, conf, node)
         if source is not None:
             source.status()
+
+    def _source(self, call: PluginCall, conf: C | None, node: Node) -> IpamSource | None:
+        """Where addresses come from; a link that was there already (``lo``) gets none."""
+        return None if self.existing else ipam_source(call, conf, node)
 
     def _released(self, call: PluginCall, node: Node) -> list[CNIError]:
         """Give addresses back; what went wrong."""
         try:
-            source = ipam_source(call, None, node)
+            source = self._source(call, None, node)
             if source is not None:
                 source.release()
         except CNIError as error:
