@@ -141,7 +141,7 @@ def test_a_broken_ipam_is_told_but_links_and_rules_go(bench: Any, conf: Any, ref
     pod.add(conf)
     refused(103, pod.delete, conf | {"ipam": {"type": "no-such-ipam"}})
     after = bench.snapshot()
-    assert after["host"] == before["host"] and after["rules"] == before["rules"] and after["leases"]
+    assert after["host"] == before["host"] and after["rules"] == before["rules"] and after["files"]
     pod.delete(conf)
     assert bench.snapshot() == before
 

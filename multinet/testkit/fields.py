@@ -1,0 +1,85 @@
+"""Desired state that isn't true: each field of each item changed in turn, for "does CHECK report it?"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from multinet.core.desired import (
+    Address,
+    AnyItem,
+    NoAddress,
+    NoRoute,
+    Owner,
+    PacketRule,
+    Route,
+    StateFile,
+)
+
+__all__ = ["untrue"]
+
+_MEMORY = frozenset({"place", "whose", "before", "tolerant", "owner", "was_up", "alias", "addresses"})
+"""Fields that say whose an item is, or what was before: not how the kernel should be."""
+_WAYS: dict[type[Any], frozenset[str]] = {
+    # How it is made; the kernel doesn't keep it.
+    Address: frozenset({"detect", "prefix_route"}),
+    Route: frozenset({"onlink", "replaces"}),
+    StateFile: frozenset({"content", "mode"}),
+}
+_PASSING = (NoAddress, NoRoute)
+"""Steps on the way, nothing that lasts."""
+
+
+def untrue(items: Sequence[AnyItem]) -> Iterator[tuple[AnyItem, str]]:
+    """Each item with one field changed, and the field's name; fields that aren't state are left out."""
+    for item in items:
+        if isinstance(item, _PASSING):
+            continue
+        for field in msgspec.structs.fields(type(item)):
+            if field.name in _MEMORY or field.name in _WAYS.get(type(item), frozenset()):
+                continue
+            for other in _others(item, field.name, getattr(item, field.name)):
+                yield msgspec.structs.replace(item, **{field.name: other}), field.name
+
+
+def _others(item: AnyItem, name: str, value: Any) -> Iterator[Any]:
+    """Another value of the field that says something else about the kernel, if there is one."""
+    if isinstance(value, bool):
+        # A flag that is wanted and missing is a difference; one that is there and not asked for may be another's.
+        if not value and not isinstance(item, PacketRule):
+            yield True
+    elif isinstance(value, int):
+        yield value + 1
+    elif isinstance(value, str) and value:
+        yield _other_text(name, value)
+    elif isinstance(value, Owner):
+        return
+
+
+def _other_text(name: str, value: str) -> str:
+    """Text of the same form."""
+    parts = value.split(":")
+    if len(parts) == 6 and all(len(part) == 2 for part in parts):
+        return ":".join([*parts[:5], "00" if parts[5] != "00" else "01"])
+    if name in ("cidr", "container_cidr", "dst", "source"):
+        address, slash, prefix = value.partition("/")
+        return f"{'2001:db8:ffff::77' if ':' in address else '198.51.100.77'}{slash}{prefix}"
+    return _ALTERNATIVES.get((name, value), f"{value[:-1]}{'x' if value[-1] != 'x' else 'y'}")
+
+
+_ALTERNATIVES = {
+    ("mode", "bridge"): "private",
+    ("mode", "private"): "bridge",
+    ("mode", "vepa"): "bridge",
+    ("mode", "passthru"): "bridge",
+    ("mode", "l2"): "l3",
+    ("mode", "l3"): "l2",
+    ("mode", "l3s"): "l2",
+    ("protocol", "tcp"): "udp",
+    ("protocol", "udp"): "tcp",
+    ("protocol", "sctp"): "tcp",
+    ("policy", "same-bridge"): "isolated",
+    ("policy", "isolated"): "same-bridge",
+}
