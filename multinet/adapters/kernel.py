@@ -12,6 +12,7 @@ from multinet.adapters import netlink as nl
 from multinet.adapters import rtnetlink as rt
 from multinet.adapters.kernel_values import (
     AddressInfo,
+    ClassInfo,
     FilterInfo,
     LinkInfo,
     NeighbourInfo,
@@ -20,6 +21,7 @@ from multinet.adapters.kernel_values import (
     RouteInfo,
     RuleInfo,
     address_of,
+    class_of,
     filter_of,
     link_of,
     neighbour_of,
@@ -131,16 +133,23 @@ class NetworkStack:
         return port_vlans_of(answers)
 
     def qdiscs(self, index: int) -> list[QdiscInfo]:
-        """A link's root and ingress disciplines, those that someone made; none if there is no such link."""
+        """A link's root and ingress disciplines; none if there is no such link, or all it has is built in."""
         found: list[QdiscInfo] = []
         for parent in (rt.TC_H_ROOT, rt.TC_H_INGRESS):
-            # asked one by one, since a dump holds those of all links; only an echo brings the answer to the asker
-            answer = self._socket.get(
-                nl.message(rt.RTM_GETQDISC, nl.NLM_F_ECHO, rt.tcmsg(index, parent=parent))
+            # Asked one by one, since a dump holds those of all links. The answer comes to the asker as an echo
+            # only; none comes about a built-in discipline (noqueue), hence the acknowledgement.
+            request = nl.message(
+                rt.RTM_GETQDISC, nl.NLM_F_ECHO | nl.NLM_F_ACK, rt.tcmsg(index, parent=parent)
             )
+            answer = self._socket.get(request)
             if answer is not None:
                 found.append(qdisc_of(answer))
         return found
+
+    def classes(self, index: int) -> list[ClassInfo]:
+        """Classes of the hierarchies (htb) of a link."""
+        answers = self._socket.dump(rt.RTM_GETTCLASS, rt.tcmsg(index))
+        return [found for answer in answers if (found := class_of(answer)) is not None]
 
     def filters(self, index: int, parent: int) -> list[FilterInfo]:
         """Filters on one discipline (its handle) of a link, in the order in which they are asked."""
