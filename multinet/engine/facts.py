@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from multinet.adapters.kernel import NetworkStack
-from multinet.adapters.kernel_values import LinkInfo, RouteInfo
+from multinet.adapters.kernel_values import LinkInfo, RouteInfo, RuleInfo
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import MAIN_TABLE, Place
+from multinet.engine.host_files import OWN_FILES, HostFiles, names_in, target_of, text_of
 from multinet.npwg.default_routes import DESTINATIONS
 
 T = TypeVar("T")
@@ -24,9 +25,11 @@ class Facts:
         sandbox: NetworkStack | None,
         masquerade_backend: Callable[[], str] = lambda: "nftables",
         occupied: frozenset[str] | None = None,
+        host_files: HostFiles = OWN_FILES,
     ) -> None:
         """``occupied``: names of the links that the sandbox had before, if they were looked at already."""
         self._occupied = occupied
+        self._host_files = host_files
         self._stacks: dict[Place, NetworkStack | None] = {"host": host, "sandbox": sandbox}
         self._known: dict[tuple[str, ...], object] = {}
         self._masquerade_backend = masquerade_backend
@@ -37,6 +40,10 @@ class Facts:
         if everything is not None:
             return everything.get(name)  # type: ignore[attr-defined, no-any-return]
         return self._once(("link", place, name), lambda: self._stack(place).link(name))
+
+    def link_at(self, index: int, place: Place = "host") -> LinkInfo | None:
+        """The link of that index, or None."""
+        return self._once(("link at", place, str(index)), lambda: self._stack(place).link_at(index))
 
     def is_taken(self, name: str) -> bool:
         """Whether the sandbox has a link of that name which this call didn't make."""
@@ -87,13 +94,49 @@ class Facts:
         """All unicast routes of both families, in all tables."""
         return self._once(("routes", place), lambda: self._stack(place).routes())
 
+    def rules(self, place: Place = "host") -> list[RuleInfo]:
+        """All policy rules of both families that lead to a table."""
+        return self._once(("rules", place), lambda: self._stack(place).rules())
+
+    def redirections(self) -> frozenset[int]:
+        """Indexes of the host's links through which another one's incoming traffic goes."""
+
+        def look() -> frozenset[int]:
+            stack = self._stack("host")
+            return frozenset(
+                found.redirect_to
+                for link in self.links().values()
+                for qdisc in stack.qdiscs(link.index)
+                if qdisc.kind == "ingress"
+                for found in stack.filters(link.index, qdisc.handle)
+            )
+
+        return self._once(("redirections",), look)
+
+    @property
+    def has_sandbox(self) -> bool:
+        """Whether the sandbox is still there (DEL, GC)."""
+        return self._stacks["sandbox"] is not None
+
     def file(self, path: str) -> str | None:
         """The text of a file on the host, None if it isn't there. Raises CNIError code 5 when it can't be read."""
-        return self._once(("file", path), lambda: _text_of(path))
+        return self._once(("file", path), lambda: text_of(path))
 
     def files(self, folder: str) -> tuple[str, ...]:
         """The names in a folder of the host, sorted; none if it isn't there."""
-        return self._once(("files", folder), lambda: _names_in(folder))
+        return self._once(("files", folder), lambda: names_in(folder))
+
+    def etc(self, path: str) -> str | None:
+        """The text of a file below the host's ``/etc``, as ``file``."""
+        return self.file(f"{self._host_files.etc}/{path}")
+
+    def sys_names(self, path: str) -> tuple[str, ...]:
+        """The names in a folder below ``/sys``, as ``files``."""
+        return self.files(f"{self._host_files.sys}/{path}")
+
+    def sys_target(self, path: str) -> str | None:
+        """The last part of what a symbolic link below ``/sys`` leads to (a device's driver), None if there is none."""
+        return self._once(("target", path), lambda: target_of(f"{self._host_files.sys}/{path}"))
 
     def sysctl(self, key: str, place: Place = "host") -> str | None:
         """The value of ``net/…``, None if the kernel doesn't have it."""
@@ -123,22 +166,3 @@ class Facts:
         if key not in self._known:
             self._known[key] = read()
         return self._known[key]  # type: ignore[return-value]
-
-
-def _text_of(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CNIError(Code.IO_FAILURE, f"failed to read {path}: {error}") from error
-
-
-def _names_in(folder: str) -> tuple[str, ...]:
-    try:
-        return tuple(sorted(os.listdir(folder)))
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        raise CNIError(Code.IO_FAILURE, f"failed to list {folder}: {error}") from error

@@ -7,7 +7,7 @@ from functools import partial
 
 from multinet.adapters import kernel_messages as messages
 from multinet.cni.errors import CNIError
-from multinet.core.desired import AnyItem, Owner, PacketRule
+from multinet.core.desired import AnyItem, Owner, PacketRule, StateFile
 from multinet.engine.kinds import kind_of
 from multinet.engine.kinds.sandbox_link import remove_host_link, remove_sandbox_link
 from multinet.engine.scene import Scene
@@ -18,13 +18,16 @@ from multinet.engine.undo import Undo
 def remove(items: Sequence[AnyItem], scene: Scene) -> None:
     """Remove what is owned among ``items`` and put back what was borrowed; shared things stay.
 
-    What is gone already is success. Everything is tried; raises the first CNIError in the end.
+    What is gone already is success. Everything is tried; raises the first CNIError in the end. After a failure
+    state files stay: the next try needs them.
     """
     failures: list[CNIError] = []
     rules = [item for item in items if isinstance(item, PacketRule)]
     if rules:
         _attempt(failures, lambda: scene.firewall.remove(rules))
     for item in reversed(items):  # what was changed twice gets its first value back
+        if failures and isinstance(item, StateFile):
+            continue
         _attempt(failures, partial(kind_of(item).remove, item, scene))
     if failures:
         raise failures[0]

@@ -12,6 +12,7 @@ from multinet.cni.chain import Executor, PluginCall
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Owner
 from multinet.engine.facts import Facts
+from multinet.engine.host_files import OWN_FILES, HostFiles
 from multinet.engine.scene import Scene
 from multinet.ports import Firewall
 
@@ -36,6 +37,7 @@ class Node:
     """Names of the sandbox's links, if they are known."""
     waits: list[Callable[[], None]] | None = None
     """Where to leave what is still to be waited for; None: it is waited for at once."""
+    host_files: HostFiles = OWN_FILES
 
     @contextmanager
     def scene(self, call: PluginCall, owner: Owner) -> Iterator[Scene]:
@@ -63,7 +65,7 @@ class Node:
 
     def _scene(self, call: PluginCall, owner: Owner, sandbox: NetworkStack | None) -> Scene:
         host = self.kernel.host
-        facts = Facts(host, sandbox, self.masquerade_backend, self.occupied)
+        facts = self._facts(host, sandbox)
         return Scene(owner, host, sandbox, self.firewall, facts, call.deadline, self.cancelled, self.waits)
 
     def _sandbox(self, netns: Netns | None, call: PluginCall) -> NetworkStack | None:
@@ -79,4 +81,7 @@ class Node:
 
     def look_again(self, scene: Scene) -> None:
         """Fresh facts, to decide once more."""
-        scene.facts = Facts(scene.host, scene.sandbox, self.masquerade_backend, self.occupied)
+        scene.facts = self._facts(scene.host, scene.sandbox)
+
+    def _facts(self, host: NetworkStack, sandbox: NetworkStack | None) -> Facts:
+        return Facts(host, sandbox, self.masquerade_backend, self.occupied, self.host_files)

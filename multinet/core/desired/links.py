@@ -77,10 +77,11 @@ class Macvlan(Item, frozen=True, kw_only=True, tag="macvlan"):
 
 
 class Ipvlan(Item, frozen=True, kw_only=True, tag="ipvlan"):
-    """An ipvlan link in the sandbox on ``parent``, whose MAC it has."""
+    """An ipvlan link in the sandbox on ``parent``, whose MAC it has (``mac`` says which: it can't be chosen)."""
 
     name: str
     parent: str
+    mac: str = ""
     parent_place: Place = "host"
     mode: IpvlanMode = "l2"
     mtu: int = 0
@@ -127,7 +128,8 @@ class Tap(Item, frozen=True, kw_only=True, tag="tap"):
 class Device(Item, frozen=True, kw_only=True, tag="device"):
     """A link of the host's that the sandbox borrows, and how it was: so it goes home.
 
-    It is found again by its MAC and PCI address when someone has renamed it.
+    In the sandbox its alias is ``host_name``, as the reference plugin has it. It is found again by that, and by
+    its permanent MAC and PCI address, when someone has renamed it.
     """
 
     name: str
@@ -135,10 +137,18 @@ class Device(Item, frozen=True, kw_only=True, tag="device"):
     host_name: str
     mac: str = ""
     mtu: int = 0
+    """0: not known, and not put back."""
     was_up: bool = False
     alias: str = ""
     """The alias that it had before."""
+    link_kind: str = ""
+    """The kernel's word for a virtual link (``veth``); empty for a network card."""
+    permanent_mac: str = ""
     pci_id: str = ""
+    group: int = 0
+    """The interface group that it had before; in the sandbox it has none."""
+    master: str = ""
+    """What it was a port of."""
     addresses: tuple[str, ...] = ()
     """The host's addresses on it, which a move takes away."""
     up: bool = True

@@ -55,7 +55,13 @@ class SysctlKind(Kind[Sysctl]):
         if value is None and item.tolerant:
             return
         if value is None or value.split() != item.value.split():
-            yield Difference(f"{item.place} sysctl {item.key}", "value", item.value, value or "")
+            words = ""
+            if item.whose == "borrowed" and item.place == "sandbox":  # somebody asked for it by its name
+                words = (
+                    f"Error: Tuning configured value of /proc/sys/{item.key} is {item.value}, "
+                    f"current value is {value or ''}"
+                )
+            yield Difference(f"{item.place} sysctl {item.key}", "value", item.value, value or "", words)
 
     def remove(self, item: Sysctl, scene: Scene) -> None:
         """A borrowed one gets its former value back, if it still has ours."""

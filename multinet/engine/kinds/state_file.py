@@ -20,8 +20,10 @@ class StateFileKind(Kind[StateFile]):
     """State files: written before anything that they are to take back."""
 
     def create(self, item: StateFile, stage: Stage) -> Iterable[tuple[Place, Step | Act]]:
-        """Whole, or not at all; one that is there already stays, also when this attachment is undone."""
-        if os.path.exists(item.path):
+        """Whole, or not at all; one that is there already stays (if it isn't to be replaced), also when this
+        attachment is undone.
+        """
+        if not item.replaces and os.path.exists(item.path):
             return
         failure = f'failed to save file "{item.path}"'
         yield "host", Act(partial(_write, item), failure, undo=partial(_unlink, item.path))
