@@ -14,12 +14,16 @@ GROUP = "multinet.delegates"
 
 # Our own are listed, so that a plain executable needn't search all installed packages when it starts.
 _OWN = {
+    "bandwidth": "multinet.delegates.bandwidth:bandwidth",
     "bridge": "multinet.delegates.bridge:bridge",
     "dhcp": "multinet.delegates.dhcp:dhcp",
+    "dummy": "multinet.delegates.dummy:dummy",
     "host-local": "multinet.delegates.host_local:host_local",
+    "ipvlan": "multinet.delegates.ipvlan:ipvlan",
     "loopback": "multinet.delegates.loopback:loopback",
     "macvlan": "multinet.delegates.macvlan:macvlan",
     "static": "multinet.delegates.static:static",
+    "vlan": "multinet.delegates.vlan:vlan",
 }
 
 

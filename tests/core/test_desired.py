@@ -77,7 +77,7 @@ ITEMS: list[AnyItem] = [
     Rule(source="10.1.2.3/32", table=100),
     Neighbour(link="eth0", address="10.0.0.1", mac="02:00:00:00:00:01"),
     LinkSettings(link="eth0", want=LinkAttributes(mtu=0), before=LinkAttributes(mtu=1500), whose="borrowed"),
-    TokenBucket(link="v", rate=1000, burst=100, limit=125, buffer=7, place="host"),
+    TokenBucket(link="v", rate=1000, limit=125, buffer=7, place="host"),
     Redirect(link="v", to="bwp1", place="host"),
     SubnetBucket(link="v", rate=1, buffer=2, subnets=("10.0.0.0/8",), shaped="inside", match="source"),
     PortMapping(owner=OWNER, protocol="tcp", host_port=80, container_cidr="10.0.0.2/24", container_port=8080),

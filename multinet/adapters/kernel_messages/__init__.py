@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from multinet.adapters.kernel_messages.hierarchy import subnet_bucket
 from multinet.adapters.kernel_messages.links import (
     create_bridge,
     create_dummy,
@@ -77,5 +78,6 @@ __all__ = [
     "set_link",
     "set_port",
     "set_vlan_filtering",
+    "subnet_bucket",
     "token_bucket",
 ]

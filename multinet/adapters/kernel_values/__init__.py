@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from multinet.adapters.kernel_values.links import LinkInfo, TunInfo, link_of
 from multinet.adapters.kernel_values.ports import PortVlanInfo, port_vlans_of
-from multinet.adapters.kernel_values.queueing import FilterInfo, QdiscInfo, filter_of, qdisc_of
+from multinet.adapters.kernel_values.queueing import (
+    ClassInfo,
+    FilterInfo,
+    QdiscInfo,
+    class_of,
+    filter_of,
+    qdisc_of,
+)
 from multinet.adapters.kernel_values.routing import (
     AddressInfo,
     NeighbourInfo,
@@ -18,6 +25,7 @@ from multinet.adapters.kernel_values.routing import (
 
 __all__ = [
     "AddressInfo",
+    "ClassInfo",
     "FilterInfo",
     "LinkInfo",
     "NeighbourInfo",
@@ -27,6 +35,7 @@ __all__ = [
     "RuleInfo",
     "TunInfo",
     "address_of",
+    "class_of",
     "filter_of",
     "link_of",
     "neighbour_of",

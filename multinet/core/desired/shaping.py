@@ -13,8 +13,6 @@ class TokenBucket(Item, frozen=True, kw_only=True, tag="token-bucket"):
     link: str
     rate: int
     """Bytes per second."""
-    burst: int
-    """Bytes."""
     limit: int
     """Bytes that may wait for tokens."""
     buffer: int

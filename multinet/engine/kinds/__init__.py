@@ -8,20 +8,34 @@ from multinet.core.desired import (
     Address,
     AnyItem,
     Bridge,
+    Ifb,
+    Device,
+    Dummy,
+    Ipvlan,
+    LinkSettings,
     LinkUp,
     Macvlan,
     NoAddress,
     PacketRule,
+    Redirect,
     Route,
     StateFile,
+    SubnetBucket,
     Sysctl,
+    TokenBucket,
     Veth,
+    Vlan,
 )
 from multinet.engine.kinds.base import Kind
 from multinet.engine.kinds.bridge import BridgeKind
-from multinet.engine.kinds.child import MacvlanKind
+from multinet.engine.kinds.child import IpvlanKind, MacvlanKind, VlanKind
+from multinet.engine.kinds.device import DeviceKind
+from multinet.engine.kinds.link_settings import LinkSettingsKind
+from multinet.engine.kinds.plain import DummyKind
+from multinet.engine.kinds.hierarchy import SubnetBucketKind
 from multinet.engine.kinds.routing import AddressKind, NoAddressKind, RouteKind
 from multinet.engine.kinds.settings import LinkUpKind, SysctlKind
+from multinet.engine.kinds.shaping import IfbKind, RedirectKind, TokenBucketKind
 from multinet.engine.kinds.state_file import StateFileKind
 from multinet.engine.kinds.veth import VethKind
 
@@ -30,13 +44,22 @@ __all__ = ["kind_of"]
 _KINDS: dict[type[Any], Kind[Any]] = {
     Address: AddressKind(),
     Bridge: BridgeKind(),
+    Device: DeviceKind(),
+    Dummy: DummyKind(),
+    Ipvlan: IpvlanKind(),
+    LinkSettings: LinkSettingsKind(),
+    Ifb: IfbKind(),
     LinkUp: LinkUpKind(),
     Macvlan: MacvlanKind(),
     NoAddress: NoAddressKind(),
+    Redirect: RedirectKind(),
     Route: RouteKind(),
     StateFile: StateFileKind(),
+    SubnetBucket: SubnetBucketKind(),
     Sysctl: SysctlKind(),
+    TokenBucket: TokenBucketKind(),
     Veth: VethKind(),
+    Vlan: VlanKind(),
 }
 _RULE: Kind[PacketRule] = Kind()
 
