@@ -111,6 +111,10 @@ def test_each_fault_of_a_definition_has_its_own_line(validate) -> None:
             },
             '$.ipam.addresses[0].gateways: unknown key "gateways", did you mean "gateway"?',
         ),
+        (
+            {"type": "bridge", "ipam": {"type": "dhcp", "request": [{"option": "42", "skipDefaults": True}]}},
+            '$.ipam.request[0].skipDefaults: unknown key "skipDefaults", did you mean "skipDefault"?',
+        ),
         ({"type": "macvln"}, '$.type: no delegate is called "macvln", did you mean "macvlan"?'),
         (
             {"plugins": [{"type": "multinet", "namespaceIsolaton": True}]},
@@ -135,6 +139,10 @@ def test_what_is_tolerated_is_a_warning(validate, config: dict, expected: str) -
         (
             {"type": "bridge", "ipam": {"type": "static", "addresses": 3}},
             "$.ipam.addresses: expected array, got int",
+        ),
+        (
+            {"type": "bridge", "ipam": {"type": "dhcp", "clientId": "pod", "provide": [{"option": "53"}]}},
+            "$.ipam.provide[0].option: option 53 is set by the protocol itself",
         ),
         (
             {"type": "bridge", "ipam": {"type": "host-local"}},

@@ -12,11 +12,14 @@ from multinet.cli.validation.pools import Pools
 from multinet.cni.decode import unknown_keys
 from multinet.cni.errors import CNIError
 from multinet.core.desired import Owner
+from multinet.delegates.dhcp_conf import DhcpConf, ProvidedOption, RequestedOption
+from multinet.delegates.dhcp_conf import load as load_dhcp
 from multinet.delegates.host_local_conf import HostLocalConf, folder_of, load
 from multinet.delegates.static import AddressConf, StaticConf, static
 from multinet.ports import IpamRequest
 from multinet.sdk.address_ranges import RangeConf
 
+_ANY_POD = {"K8S_POD_NAMESPACE": "default", "K8S_POD_NAME": "any"}
 __all__ = ["check_address_manager"]
 
 
@@ -34,6 +37,12 @@ def check_address_manager(conf: Mapping[str, Any], subject: Subject, pools: Pool
                 for index, entry in _objects(ipam.get("addresses")):
                     _name_keys(entry, AddressConf, subject, f"$.ipam.addresses[{index}]", ("version",))
                 static.allocate(request)
+            case "dhcp":
+                _name_keys(ipam, DhcpConf, subject, "$.ipam")
+                for key, kind in (("provide", ProvidedOption), ("request", RequestedOption)):
+                    for index, entry in _objects(ipam.get(key)):
+                        _name_keys(entry, kind, subject, f"$.ipam.{key}[{index}]")
+                load_dhcp(msgspec.structs.replace(request, args=_ANY_POD))
     except CNIError as error:
         subject.faults(error)
 
