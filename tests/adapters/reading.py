@@ -1,4 +1,4 @@
-"""What iproute2 says of a namespace: the independent reader beside ours."""
+"""iproute2 on a namespace: what it makes, and what it says; the independent reader beside ours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import json
 from typing import Any
 
 from multinet.adapters.netns import Netns
+
+
+def do(lab: Any, line: str, netns: Netns | None = None) -> None:
+    """A command line without quotes, on the host or in ``netns``."""
+    lab.run(*line.split(), netns=netns)
 
 
 def ip(lab: Any, *arguments: str, netns: Netns | None = None) -> Any:
