@@ -25,6 +25,8 @@ class Step(NamedTuple):
     """Refusals that mean: it is so already."""
     undo: Callable[[], object] | None = None
     subject: object = None
+    explain: Callable[[int], str] | None = None
+    """What an errno means here and what to do about it, where the kernel's own words say too little; "" if they do."""
 
 
 class Act(NamedTuple):
@@ -82,6 +84,7 @@ def refusal(step: Step, error: NetlinkError) -> CNIError:
     """The kernel's refusal as a CNI error, with its reason in words and its own note."""
     reason = os.strerror(error.errno or 0).lower()
     note = f" ({error.note})" if error.note else ""
-    failure = CNIError(Code.KERNEL, f"{step.failure}: {reason}{note}")
+    hint = step.explain(error.errno or 0) if step.explain else ""
+    failure = CNIError(Code.KERNEL, f"{step.failure}: {reason}{note}{': ' if hint else ''}{hint}")
     failure.__cause__ = error
     return failure

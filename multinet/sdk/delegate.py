@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from multinet.cni.result import DNS, Interface, IPConfig, Result
 from multinet.core.desired import AnyItem, Owner
@@ -112,6 +113,18 @@ def described(interfaces: tuple[Interface, ...], sandbox_index: int, ipam: Resul
         return Result(interfaces=interfaces, dns=dns)
     ips = tuple(IPConfig(address=ip.address, gateway=ip.gateway, interface=sandbox_index) for ip in ipam.ips)
     return Result(interfaces=interfaces, ips=ips, routes=ipam.routes, dns=dns)
+
+
+def appended(previous: Result | None, interface: Interface, ipam: Result | None, dns: DNS) -> Result:
+    """The result of a delegate that may come after others: theirs, and its own interface with ``ipam``'s
+    addresses. Addresses that are ``previous``' own are this interface's then.
+    """
+    if previous is None:
+        return described((interface,), 0, ipam, dns)
+    result = described((*previous.interfaces, interface), len(previous.interfaces), ipam, dns)
+    if ipam is previous:
+        return result
+    return replace(result, ips=(*previous.ips, *result.ips), routes=(*previous.routes, *result.routes))
 
 
 def chosen_dns(conf: DelegateConf, ipam: Result | None) -> DNS:

@@ -67,6 +67,8 @@ class LinkInfo(msgspec.Struct, frozen=True):
     vlan_filtering: bool = False
     """Of a bridge."""
     tun: TunInfo | None = None
+    parent_elsewhere: bool = False
+    """``parent`` is an index of another namespace."""
 
     @property
     def running(self) -> bool:
@@ -121,6 +123,7 @@ def link_of(data: bytes) -> LinkInfo:
         permanent_mac=mac(found.get(rt.IFLA_PERM_ADDRESS)),
         device=words(found.get(rt.IFLA_PARENT_DEV_NAME)),
         bus=words(found.get(rt.IFLA_PARENT_DEV_BUS_NAME)),
+        parent_elsewhere=rt.IFLA_LINK_NETNSID in found,
         **special,
     )
 

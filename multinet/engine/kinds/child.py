@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TypeVar
 
 from multinet.adapters import kernel_messages as messages
@@ -19,6 +21,7 @@ from multinet.engine.scene import Scene
 from multinet.engine.stage import Stage
 from multinet.engine.steps import Act, Step
 from multinet.engine.views import Views
+from multinet.engine.vlan_holder import vlan_holder
 
 Child = TypeVar("Child", Macvlan, Ipvlan, Vlan)
 
@@ -42,11 +45,26 @@ class ChildKind(Kind[Child]):
         fd = stage.scene.stack("sandbox").netns.fd if item.parent_place == "host" else -1
         parent = stage.indexes[item.parent_place, item.parent]
         message = self.message(item, stage.indexes["sandbox", item.name], parent, fd, stage.scene.owner.group)
-        yield item.parent_place, creation_step(item, message, failure, stage)
+        step = creation_step(item, message, failure, stage)
+        yield item.parent_place, step._replace(explain=partial(self.refusal, item, stage.scene))
 
     def message(self, item: Child, index: int, parent: int, fd: int, group: int) -> bytes:
         """The request that creates it."""
         raise NotImplementedError
+
+    def refusal(self, item: Child, scene: Scene, number: int) -> str:
+        """What the kernel means by refusing it with an errno: a parent has room for one kind of user."""
+        if number != errno.EBUSY:
+            return ""
+        parent = scene.stack(item.parent_place).link(item.parent)
+        if parent is not None and parent.master:
+            above = scene.stack(item.parent_place).link_at(parent.master)
+            port = f' of "{above.name}"' if above else ""
+            return f'"{item.parent}" is a port{port}, and a port can be no master'
+        return (
+            f'"{item.parent}" has links of another kind already (macvlan and ipvlan exclude each other on '
+            "one master, and macvlan's passthru everything): use the same kind, or another master"
+        )
 
     def configure(self, item: Child, stage: Stage) -> Iterable[Placed]:
         """Up."""
@@ -72,7 +90,7 @@ class ChildKind(Kind[Child]):
         return iter(())
 
     def remove(self, item: Child, scene: Scene) -> None:
-        """From the sandbox."""
+        """From the sandbox; nothing else is looked at."""
         remove_sandbox_link(item.name, scene)
 
 
@@ -96,3 +114,41 @@ class MacvlanKind(ChildKind[Macvlan]):
         if link.mode != item.mode:
             words = f"container macvlan mode {link.mode} does not match expected value: {item.mode}"
             yield Difference(item.name, "mode", item.mode, link.mode, words)
+
+
+class IpvlanKind(ChildKind[Ipvlan]):
+    """Ipvlan links."""
+
+    name = "ipvlan"
+
+    def message(self, item: Ipvlan, index: int, parent: int, fd: int, group: int) -> bytes:
+        """See ``create_ipvlan``."""
+        return messages.create_ipvlan(item, index, parent, fd, group)
+
+    def own_differences(self, item: Ipvlan, link: LinkInfo) -> Iterator[Difference]:
+        """The mode, which all ipvlan links of one master share: the newest one's counts."""
+        if link.mode != item.mode:
+            words = f"Container IPVlan mode {link.mode} does not match expected value: {item.mode}"
+            yield Difference(item.name, "mode", item.mode, link.mode, words)
+
+
+class VlanKind(ChildKind[Vlan]):
+    """802.1Q links."""
+
+    name = "vlan"
+
+    def message(self, item: Vlan, index: int, parent: int, fd: int, group: int) -> bytes:
+        """See ``create_vlan``."""
+        return messages.create_vlan(item, index, parent, fd, group)
+
+    def refusal(self, item: Vlan, scene: Scene, number: int) -> str:
+        """One link for each id of a master, in all namespaces together."""
+        if number != errno.EEXIST:
+            return ""
+        holder = vlan_holder(item, scene)
+        return f'VLAN {item.vlan_id} of "{item.parent}" is held by {holder}: a master has one link a VLAN'
+
+    def own_differences(self, item: Vlan, link: LinkInfo) -> Iterator[Difference]:
+        """The VLAN id."""
+        if link.vlan_id != item.vlan_id:
+            yield Difference(item.name, "VLAN id", str(item.vlan_id), str(link.vlan_id))

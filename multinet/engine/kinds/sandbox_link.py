@@ -42,22 +42,23 @@ def link_differences(item: SandboxLink, link: LinkInfo | None, kind: str) -> Ite
         words = f"Error: Container interface {item.name} not of type {kind} (is {link.kind or 'device'})"
         yield Difference(item.name, "kind", kind, link.kind or "device", words)
         return
-    mac = "" if isinstance(item, Ipvlan) else item.mac
-    if mac and link.mac != mac:
-        words = f"Interface {item.name} Mac {mac} doesn't match container Mac: {link.mac}"
-        yield Difference(item.name, "mac", mac, link.mac, words)
+    if item.mac and link.mac != item.mac:
+        words = f"Interface {item.name} Mac {item.mac} doesn't match container Mac: {link.mac}"
+        yield Difference(item.name, "mac", item.mac, link.mac, words)
     if item.mtu and link.mtu != item.mtu:
         yield Difference(item.name, "mtu", str(item.mtu), str(link.mtu))
     if item.up and not link.up:
-        yield Difference(item.name, "state", "up", "down")
+        yield Difference(item.name, "state", "up", "down", f"Interface {item.name} is down")
 
 
 def remove_sandbox_link(name: str, scene: Scene) -> bool:
-    """True if the link was there. One that carries another owner's mark is left alone."""
+    """True if the link was there. One that carries another owner's mark is left alone, and so is one with any other
+    alias: a device that was lent by the host has its home name there, and deleting it would destroy it.
+    """
     if scene.sandbox is None:
         return False
     link = scene.sandbox.link(name)
-    if link is None or (link.alias.startswith("multinet:") and link.alias != scene.owner.mark):
+    if link is None or link.alias not in ("", scene.owner.mark):
         return False
     if link.kind == "" and link.name == "lo":
         return False
