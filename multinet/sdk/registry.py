@@ -18,6 +18,7 @@ _OWN = {
     "bridge": "multinet.delegates.bridge:bridge",
     "dhcp": "multinet.delegates.dhcp:dhcp",
     "dummy": "multinet.delegates.dummy:dummy",
+    "flannel": "multinet.delegates.flannel:flannel",
     "host-local": "multinet.delegates.host_local:host_local",
     "ipvlan": "multinet.delegates.ipvlan:ipvlan",
     "loopback": "multinet.delegates.loopback:loopback",
