@@ -133,7 +133,7 @@ class NetworkStack:
         return port_vlans_of(answers)
 
     def qdiscs(self, index: int) -> list[QdiscInfo]:
-        """A link's root and ingress disciplines; none if there is no such link, or all it has is built in."""
+        """A link's root and ingress disciplines, without the kernel's defaults; none if there is no such link."""
         found: list[QdiscInfo] = []
         for parent in (rt.TC_H_ROOT, rt.TC_H_INGRESS):
             # Asked one by one, since a dump holds those of all links. The answer comes to the asker as an echo
@@ -142,8 +142,8 @@ class NetworkStack:
                 rt.RTM_GETQDISC, nl.NLM_F_ECHO | nl.NLM_F_ACK, rt.tcmsg(index, parent=parent)
             )
             answer = self._socket.get(request)
-            if answer is not None:
-                found.append(qdisc_of(answer))
+            if answer is not None and (qdisc := qdisc_of(answer)).handle:  # a default one has no handle
+                found.append(qdisc)
         return found
 
     def classes(self, index: int) -> list[ClassInfo]:

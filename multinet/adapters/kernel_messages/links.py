@@ -28,7 +28,7 @@ _IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
 
 
 def create_bridge(bridge: Bridge, index: int) -> bytes:
-    """A new bridge. A kernel built without VLAN filtering ignores the wish for it without a word."""
+    """A new bridge. A kernel built without VLAN filtering refuses the wish for it (EOPNOTSUPP)."""
     data = [nl.u8(rt.IFLA_BR_VLAN_FILTERING, 1)] if bridge.vlan_filtering else []
     return _create(
         "bridge",

@@ -22,10 +22,7 @@ def set_port(index: int, hairpin: bool, isolated: bool) -> bytes:
 
 
 def set_vlan_filtering(index: int) -> bytes:
-    """Switch VLAN filtering on, on a bridge that exists.
-
-    A kernel that was built without it ignores this without a word: read the bridge again.
-    """
+    """Switch VLAN filtering on, on a bridge that exists. A kernel built without it refuses (EOPNOTSUPP)."""
     # RTM_NEWLINK: the kernel looks into IFLA_LINKINFO of no RTM_SETLINK.
     data = nl.nested(rt.IFLA_INFO_DATA, nl.u8(rt.IFLA_BR_VLAN_FILTERING, 1))
     info = nl.nested(rt.IFLA_LINKINFO, nl.text(rt.IFLA_INFO_KIND, "bridge"), data)
