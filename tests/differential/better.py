@@ -1,0 +1,155 @@
+"""The improvements that cases list, each with its row in docs/reference/differences.md.
+
+One that is about a whole subtree of the record still says what it expects of each leaf in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.differential.case import ABSENT, Case, Improvement, differs, either
+
+ALL = "All of them"
+BRIDGE = "bridge"
+ROUTES = "Routes of an IPAM result"
+
+
+def _starts(text: str) -> Any:
+    return lambda value: str(value).startswith(text)
+
+
+def ipv6_of(case: Case) -> list[Improvement]:
+    """What is better for every pod with IPv6 addresses."""
+    if not has_ipv6(case):
+        return []
+    return [IPV6_SYSCTLS, ANNOUNCED, *([CHECK_MORE] if case.checked else [])]
+
+
+def has_ipv6(case: Case) -> bool:
+    """An IPv6 address is asked for."""
+    return "2001:db8:1:" in str(case.conf)
+
+
+def _has(text: str) -> Any:
+    return lambda value: text in str(value)
+
+
+REFUSED = _starts("refused: ")
+
+MTU = Improvement(ALL, "`mtu` in `interfaces`", differs("ADD > result > interfaces > * > mtu", theirs=ABSENT))
+QUEUE = Improvement(
+    ALL,
+    "transmit queue of a new link",
+    differs("after ADD > * > links > * > txqlen", theirs=ABSENT, ours=1000),
+)
+CODE = Improvement(
+    ALL,
+    "code of an error",
+    differs("ADD > refused > code", theirs=999, ours=lambda code: code in range(1, 200)),
+)
+FAULTY_DEL = Improvement(ALL, "DEL with a faulty configuration", differs("DEL*", theirs=REFUSED, ours="fine"))
+ARGS_DEL = Improvement(ALL, "`CNI_ARGS` on DEL", differs("DEL*", theirs=REFUSED, ours="fine"))
+NOTHING_LEFT = Improvement(
+    ALL, "failed ADD", lambda found: found.at.startswith("after ") and found.ours == found.before
+)
+"""The plugin's world is as before its ADD, theirs isn't."""
+IPV6_SYSCTLS = Improvement(
+    ALL,
+    "IPv6 settings of the pod's interface",
+    differs("after ADD > sandbox > sysctls > net/ipv6/conf/*/keep_addr_on_down", theirs="0", ours="1"),
+)
+ANNOUNCED = Improvement(
+    ALL,
+    "announcement",
+    differs("after ADD > sandbox > sysctls > net/ipv6/conf/*/ndisc_notify", theirs="0", ours="1"),
+)
+CHECK_MORE = Improvement(
+    ALL, "CHECK", differs("CHECK > the other's", ours=_starts("refused: sandbox sysctl"))
+)
+"""Of what the other made: 1.1.1 leaves IPv6 settings out that ours looks for."""
+
+CHECK_L2 = Improvement(
+    BRIDGE, "CHECK without IPAM", differs("CHECK > *", theirs="refused: no plugin name provided", ours="fine")
+)
+BRIDGE_MAC = Improvement(
+    BRIDGE,
+    "MAC of a bridge without addresses",
+    either(
+        differs("ADD > result > interfaces > 0 > mac", theirs="MAC-OF-host-PEER-IN-host"),
+        differs("after ADD > host > links > br0 > address", theirs="MAC-OF-host-PEER-IN-host"),
+        differs("after DEL > host > links > br0 > address", theirs="00:00:00:00:00:00"),
+    ),
+)
+ACCEPT_DAD = Improvement(
+    ALL,
+    "`accept_dad` of a bridge's pod",
+    differs("after ADD > sandbox > sysctls > net/ipv6/conf/*/accept_dad", theirs="0", ours="1"),
+)
+ROUTE_CHECK = Improvement(
+    ROUTES,
+    "CHECK of a route without gateway",
+    differs("CHECK > *", theirs=_has("not found in routing table")),
+)
+
+IPAM_DNS = Improvement(
+    ROUTES, "`ipam.dns` when the configuration has none", differs("ADD > result > dns > *", theirs=ABSENT)
+)
+OTHERS_LINK = Improvement(
+    ALL,
+    "DEL for a namespace that isn't the attachment's",
+    differs("DEL*", theirs=_has("failed to delete"), ours="fine"),
+)
+SPOOF_CHECK = Improvement(
+    BRIDGE,
+    "MAC check",
+    either(
+        differs("after * > host > rules > bridge nat", theirs=_has("PREROUTING"), ours=ABSENT),
+        differs("after * > host > rules > bridge multinet", theirs=ABSENT, ours=_has("mac-guard")),
+        differs("CHECK > the other's", ours=_has("mac-guard")),
+    ),
+)
+MASQUERADE_CHAIN = Improvement(
+    BRIDGE,
+    "iptables chain of masquerading",
+    differs("CHECK > the other's", theirs="fine", ours=_has("chain CNI-OF-POD")),
+)
+"""Named without the interface by theirs; its content is compared."""
+MASQUERADE_TABLES = Improvement(
+    BRIDGE,
+    "masquerading",
+    either(
+        differs("after * > host > rules > iptables nat *", ours=ABSENT),
+        differs("after * > host > rules > inet multinet", theirs=ABSENT, ours=_has("masquerade")),
+        differs("CHECK > the other's", theirs="fine", ours=_has("nftables")),
+    ),
+)
+FAULT = Improvement(
+    ALL,
+    "configuration faults",
+    differs("ADD > refused > text", theirs=_has("json: cannot unmarshal"), ours=_starts("$.")),
+)
+
+NO_FOLDER = Improvement(
+    "host-local",
+    "DEL for a network without files",
+    differs("after DEL > files > ipam/net/lock", theirs="empty", ours=ABSENT),
+)
+LOOPBACK_VERSION = Improvement(
+    "loopback",
+    "result under versions before 1.0.0",
+    either(
+        differs("ADD > result > interfaces > 0 > *", ours=ABSENT),
+        differs("ADD > result > ips > * > *", ours=ABSENT),
+        differs("ADD > result > ips > * > version", theirs=ABSENT),
+        differs("ADD > result > ip? > ip", theirs=ABSENT, ours=lambda ip: ip in ("127.0.0.1/8", "::1/128")),
+    ),
+)
+FOREIGN_ADDRESS = Improvement(
+    "loopback",
+    "an address of another network on `lo`",
+    either(
+        differs("ADD > refused > text", theirs=_starts("loopback interface found with"), ours=ABSENT),
+        differs("ADD > refused > code", theirs=999, ours=ABSENT),
+        differs("ADD > result > *", theirs=ABSENT),
+    ),
+)

@@ -1,0 +1,87 @@
+"""vlan."""
+
+from __future__ import annotations
+
+from tests.differential import better
+from tests.differential.case import Case, Improvement
+from tests.differential.conf import (
+    DEFAULT,
+    DEFAULT6,
+    DNS,
+    NET,
+    NET_GW,
+    V4,
+    V6,
+    VERSIONS,
+    WITH_UPLINK,
+    host,
+    ranges,
+    static,
+)
+from tests.differential.table import Table
+
+
+def _usual(case: Case) -> tuple[Improvement, ...]:
+    return (better.QUEUE, *([better.MTU] if case.version == "1.0.0" else []), *better.ipv6_of(case))
+
+
+CASES = Table("vlan", conf={"master": "up0", "vlanId": 5}, setup=WITH_UPLINK, needs=("vlan",), usual=_usual)
+_case, _refusal = CASES.case, CASES.refusal
+
+_case("v4", ipam=ranges(V4))
+_case("v6", ipam=ranges(V6))
+_case("dual", ipam=ranges(V4, V6))
+_case("lowest id", vlanId=1, ipam=ranges(V4))
+_case("id 0", vlanId=0, ipam=ranges(V4))
+_case("highest id", vlanId=4094, ipam=ranges(V4))
+_case("routes", ipam=ranges(V4, routes=[{**NET, "gw": "10.1.2.1"}, NET_GW, {**DEFAULT, "gw": "10.1.2.1"}]))
+_case("routes v6", ipam=ranges(V6, routes=[DEFAULT6]))
+_case("static twice", ipam=static("10.1.2.33/24 10.1.2.1", "10.9.0.3/16"))
+_case("static without gateway", ipam=static("10.1.2.33/24"))
+_case("static v6 without gateway", ipam=static("2001:db8:1::33/64"))
+_case("mtu", mtu=1400, ipam=ranges(V4))
+_case("mtu of the master", setup=host("ip link set up0 mtu 1450"), ipam=ranges(V4))
+_case("own dns", dns=DNS, ipam=ranges(V4))
+_case("dns of ipam", better.IPAM_DNS, ipam=static("10.1.2.33/24", dns=DNS))
+_case("any case", VLANID=7, Ipam=ranges(V4))
+_case("another interface name", ifname="net1.5", ipam=ranges(V4))
+_case(
+    "host has an interface of the name",
+    setup=host("ip link add eth0 type veth peer name eth1"),
+    ipam=ranges(V4),
+)
+for _version in VERSIONS:
+    _case("dual", version=_version, ipam=ranges(V4, V6))
+
+_refusal("no master", '"master" field is required.', better.FAULTY_DEL, master="", ipam=ranges(V4))
+_refusal("master missing", "Link not found", better.FAULTY_DEL, master="nic7", ipam=ranges(V4))
+_refusal(
+    "id too big",
+    "invalid VLAN ID 4095 (must be between 0 and 4094 inclusive)",
+    better.FAULTY_DEL,
+    vlanId=4095,
+    ipam=ranges(V4),
+)
+_refusal(
+    "id negative",
+    "invalid VLAN ID -1 (must be between 0 and 409",
+    better.FAULTY_DEL,
+    vlanId=-1,
+    ipam=ranges(V4),
+)
+_refusal(
+    "mtu too big",
+    "invalid MTU 1600, must be [0, master MTU(1500)]",
+    better.FAULTY_DEL,
+    mtu=1600,
+    ipam=ranges(V4),
+)
+_refusal(
+    "mtu negative",
+    "invalid MTU -100, must be [0, master MTU(1500)]",
+    better.FAULTY_DEL,
+    mtu=-100,
+    ipam=ranges(V4),
+)
+_refusal("no addresses", "IPAM plugin returned missing IP config", better.NOTHING_LEFT, ipam=static())
+_refusal("wrong type", "mtu", better.FAULTY_DEL, mtu="1500", ipam=ranges(V4))
