@@ -11,7 +11,7 @@ import msgspec
 from multinet.cni.decode import convert
 from multinet.core.desired import Owner
 from multinet.dhcp import options as opt
-from multinet.dhcp.client import Identity
+from multinet.dhcp.client_values import Identity
 from multinet.ports import IpamRequest
 from multinet.sdk.ipam import Envelope, Faults
 

@@ -6,9 +6,6 @@ Everything here happens in the keeper's thread; only an ``Answer`` is shared wit
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Address
 from random import Random
@@ -20,19 +17,19 @@ from multinet.adapters.netns import Netns
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.result import Result
 from multinet.dhcp import datagram
-from multinet.dhcp.client import Action, Client, Leased, Lost, Pace, Refused, Send
+from multinet.dhcp.answer import Answer
+from multinet.dhcp.client import Client
+from multinet.dhcp.client_values import Action, Leased, Lost, Pace, Refused, Send
 from multinet.dhcp.lease import Lease, result_of
 from multinet.dhcp.link_socket import LinkSocket
 from multinet.dhcp.message import Malformed, decode, encode
 from multinet.dhcp.place import Gone, Place, Reach
 from multinet.dhcp.record import Record, Records, Remains
 
-__all__ = ["Answer", "Holding", "Interfaces"]
+__all__ = ["Holding", "Interfaces"]
 
 _log = logging.getLogger(__name__)
 _EVERYBODY = IPv4Address("255.255.255.255")
-_LOOK = 0.1
-"""Seconds between two looks whether the caller is still there."""
 _BURST = 64
 """Packets read in one go, so that a flood on one interface doesn't hold up the others."""
 
@@ -45,30 +42,6 @@ class Interfaces(Protocol):
 
     def configure(self, netns: Netns, place: Place, new: Result, remains: Remains) -> None:
         """Set address and routes, and others' routes as far as they still make sense. Raises CNIError."""
-
-
-class Answer:
-    """A lease that somebody waits for."""
-
-    def __init__(self) -> None:
-        self._settled = threading.Event()
-        self.lease: Lease | None = None
-        self.error: CNIError | None = None
-
-    def settle(self, outcome: Lease | CNIError) -> None:
-        """Tell whoever waits."""
-        if isinstance(outcome, CNIError):
-            self.error = outcome
-        else:
-            self.lease = outcome
-        self._settled.set()
-
-    def wait(self, until: float, cancelled: Callable[[], bool]) -> bool:
-        """Whether it was settled before ``until`` (monotonic) and before the caller hung up."""
-        while not self._settled.wait(max(0.0, min(_LOOK, until - time.monotonic()))):
-            if time.monotonic() >= until or cancelled():
-                return False
-        return True
 
 
 class Holding:

@@ -20,8 +20,9 @@ from typing import TypeVar
 from multinet.adapters.netns import Netns
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Owner
-from multinet.dhcp.client import Pace
-from multinet.dhcp.holding import Answer, Holding, Interfaces
+from multinet.dhcp.answer import Answer
+from multinet.dhcp.client_values import Pace
+from multinet.dhcp.holding import Holding, Interfaces
 from multinet.dhcp.lease import Lease
 from multinet.dhcp.link_socket import LinkSocket
 from multinet.dhcp.place import Reach

@@ -15,7 +15,7 @@ from contextlib import suppress
 import msgspec
 
 from multinet.core.desired import Owner, Route
-from multinet.dhcp.client import Identity
+from multinet.dhcp.client_values import Identity
 from multinet.dhcp.lease import Lease
 from multinet.dhcp.place import Place
 

@@ -83,19 +83,18 @@ class _InProcess:
     def __init__(self, ipam: Ipam, call: PluginCall, node: Node) -> None:
         self.needs_link = _needs_link(ipam)
         self._ipam = ipam
+        self._call = call
         self._request = request_of(call, node)
-        self._conf = call.conf
 
     def allocate(self) -> Result:
         return self._ipam.allocate(self._request)
 
     def release(self) -> None:
-        deadline = _unhurried(self._request.deadline)
-        request = msgspec.structs.replace(self._request, deadline=deadline, cancelled=never)
-        self._ipam.release(request)
+        deadline = _unhurried(self._call).deadline
+        self._ipam.release(msgspec.structs.replace(self._request, deadline=deadline, cancelled=never))
 
     def check(self) -> list[Difference]:
-        return self._ipam.check(self._request, previous_result(self._conf))
+        return self._ipam.check(self._request, previous_result(self._call.conf))
 
     def collect(self, valid: Collection[tuple[str, str]]) -> None:
         self._ipam.collect(self._request, valid)
@@ -118,8 +117,7 @@ class _External:
         return Result.from_json(self._run("ADD") or {}, version_of(self._call.conf))
 
     def release(self) -> None:
-        deadline = _unhurried(self._call.deadline)
-        self._run("DEL", msgspec.structs.replace(self._call, deadline=deadline, cancel_fd=None))
+        self._run("DEL", _unhurried(self._call))
 
     def check(self) -> list[Difference]:
         self._run("CHECK")
@@ -138,6 +136,7 @@ class _External:
         return self._node.external.run(located(call, member(call.conf, "ipam") or {}))
 
 
-def _unhurried(deadline: float | None) -> float | None:
-    """Time enough to give addresses back, even when the ADD has run out of time or its caller."""
-    return None if deadline is None else max(deadline, time.monotonic() + _RELEASE_TIME)
+def _unhurried(call: PluginCall) -> PluginCall:
+    """The call with time enough to give addresses back, even when the ADD has run out of time or its caller."""
+    deadline = None if call.deadline is None else max(call.deadline, time.monotonic() + _RELEASE_TIME)
+    return msgspec.structs.replace(call, deadline=deadline, cancel_fd=None)

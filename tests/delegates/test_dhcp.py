@@ -20,7 +20,7 @@ from multinet.core.desired import Owner
 from multinet.delegates.dhcp import dhcp
 from multinet.delegates.dhcp_conf import load
 from multinet.delegates.dhcp_interface import PodInterfaces
-from multinet.dhcp.client import Pace
+from multinet.dhcp.client_values import Pace
 from multinet.dhcp.keeper import Keeper
 from multinet.ports import IpamRequest
 from multinet.sdk import registry

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multinet.dhcp.client import Client, Identity, Leased, Lost, Pace, Refused, Send, State
+from multinet.dhcp.client import Client
+from multinet.dhcp.client_values import Identity, Leased, Lost, Pace, Refused, Send, State
 from multinet.dhcp.lease import Lease
 from multinet.dhcp.message import Kind, Message
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from multinet.cni.result import DNS
 from multinet.cni.result import Route as ResultRoute
 from multinet.core.desired import Owner, Route
-from multinet.dhcp.client import Identity
+from multinet.dhcp.client_values import Identity
 from multinet.dhcp.lease import Lease
 from multinet.dhcp.place import Place
 from multinet.dhcp.record import Record, Records, Remains
