@@ -17,6 +17,7 @@ from multinet.cni import jsontext
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.invocation import Invocation, require_verb
 from multinet.cni.names import validate_network_name
+from multinet.cni.repeated_keys import require_distinct_sysctls
 from multinet.cni.versions import LATEST, at_least, require_supported
 
 __all__ = ["Request", "read_request", "require_other_netns", "require_verb_allowed"]
@@ -37,7 +38,7 @@ class Request(msgspec.Struct, frozen=True):
 def read_request(env: Mapping[str, str], read_stdin: Callable[[], bytes]) -> Request:
     """The call described by the environment and by what ``read_stdin`` gives.
 
-    Raises CNIError: code 4 or 3 (environment), 5 (standard input), 6 (JSON), 7 (name), 1 (version).
+    Raises CNIError: code 4 or 3 (environment), 5 (standard input), 6 (JSON), 7 (name, a sysctl twice), 1 (version).
     """
     invocation = Invocation.before_verb(env)
     if invocation.command == "VERSION":
@@ -52,6 +53,8 @@ def read_request(env: Mapping[str, str], read_stdin: Callable[[], bytes]) -> Req
     version = require_supported(_text(conf, "cniVersion"))
     require_verb(invocation.command)
     require_verb_allowed(invocation.command, version)
+    if invocation.command in ("ADD", "CHECK"):
+        require_distinct_sysctls(data)
     return Request(invocation, conf, version)
 
 

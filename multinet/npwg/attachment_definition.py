@@ -13,6 +13,7 @@ import msgspec
 from multinet.cni import jsontext
 from multinet.cni.decode import convert
 from multinet.cni.errors import CNIError, Code, InvalidConfig
+from multinet.cni.repeated_keys import require_distinct_sysctls
 from multinet.npwg.network_object import check_network_object
 
 __all__ = ["API_VERSION", "KIND", "RESOURCE_NAME", "NetworkAttachmentDefinition", "network_of"]
@@ -100,6 +101,7 @@ def network_of(definition: NetworkAttachmentDefinition) -> dict[str, Any] | None
         raise CNIError(Code.DECODING_FAILURE, f"{where}{unmarshal}{problem}")
     try:
         check_network_object(network)
+        require_distinct_sysctls(definition.config)
     except CNIError as error:
         raise error.prefixed(where) from None
     if not network.get("name"):

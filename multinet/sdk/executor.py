@@ -12,6 +12,7 @@ from multinet.cni.chain import PluginCall
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import AnyItem
 from multinet.sdk import registry
+from multinet.sdk.later_changes import as_changed
 from multinet.sdk.node import Node
 from multinet.sdk.plugin import Plugin
 
@@ -60,7 +61,7 @@ class DelegateExecutor:
                 self.applied[call.place] = outcome.items
                 return outcome.result
             case "CHECK":
-                plugin.check(call, self._node, self.applied.get(call.place))
+                plugin.check(call, self._node, self._expected(call.place))
             case "DEL":
                 plugin.delete(call, self._node, self.applied.get(call.place))
             case "GC":
@@ -70,6 +71,14 @@ class DelegateExecutor:
             case _:
                 raise CNIError(Code.INVALID_ENVIRONMENT, f"unknown CNI_COMMAND: {call.verb}")
         return None
+
+    def _expected(self, place: str) -> tuple[AnyItem, ...] | None:
+        """What a plugin applied, as the others of the chain have changed it since."""
+        items = self.applied.get(place)
+        if items is None:
+            return None
+        others = [item for other, applied in self.applied.items() if other != place for item in applied]
+        return as_changed(items, others)
 
 
 def located(call: PluginCall, plugin: Mapping[str, Any]) -> PluginCall:

@@ -19,7 +19,7 @@ from multinet.sdk.delegate_plugin import C, DelegatePlugin, DesiredState, known_
 from multinet.sdk.ipam_plugin import check_failure, owner_of, previous_result, valid_attachments
 from multinet.sdk.ipam_source import IpamSource, ipam_source, needs_link
 from multinet.sdk.node import Node
-from multinet.sdk.older_results import route_differences, says_routes_in_full
+from multinet.sdk.older_results import is_unsaid, route_differences, says_routes_in_full
 from multinet.sdk.plugin import Outcome
 from multinet.sdk.previous import interface_differences, is_reported, own_part
 
@@ -30,13 +30,15 @@ def interface_delegate(
     conf: type[C],
     existing: str = "",
     rules: Collection[type[PacketRule]] = (Masquerade, MacGuard),
+    borrows: bool = False,
 ) -> Callable[[DesiredState[C]], InterfacePlugin[C]]:
     """Make a plugin of a function ``(conf, pod, host) -> Desired``.
 
     ``existing`` names the link of a delegate that makes none but adjusts this one (``lo``); ``rules`` the
-    kinds of packet rules that it makes.
+    kinds of packet rules that it makes. One that ``borrows`` its link has it never deleted, not even when
+    nothing is recorded.
     """
-    return lambda desired: InterfacePlugin(conf, desired, existing, rules)
+    return lambda desired: InterfacePlugin(conf, desired, existing, rules, borrows)
 
 
 class InterfacePlugin(DelegatePlugin[C]):
@@ -48,10 +50,11 @@ class InterfacePlugin(DelegatePlugin[C]):
         desired: DesiredState[C],
         existing: str = "",
         rules: Collection[type[PacketRule]] = (),
+        borrows: bool = False,
     ) -> None:
         super().__init__(conf, desired, () if existing else rules, None if existing else _KNOWN_ARGS)
         self.existing = existing
-        self.makes_link = not existing
+        self.makes_link = not existing and not borrows
 
     def add(self, call: PluginCall, node: Node) -> Outcome:
         """Decide, allocate, apply; whatever fails, what was done is undone."""
@@ -89,12 +92,17 @@ class InterfacePlugin(DelegatePlugin[C]):
             if previous is not None and not self.existing:
                 found += interface_differences(pod, previous, scene)
                 pod = replace(pod, made=previous, ipam=own_part(previous, pod) if source else None)
+            recorded = items is not None
             if items is None:
                 items = self.desired(conf, pod, scene.facts).items
                 if not says_routes_in_full(conf.cni_version):
                     items = tuple(item for item in items if not isinstance(item, Route))
                     found += route_differences(pod, scene)
-            found += [d for d in compare(items, scene) if not is_reported(d, pod)]
+            found += [
+                difference
+                for difference in compare(items, scene)
+                if not is_reported(difference, pod) and (recorded or not is_unsaid(difference, pod))
+            ]
         if found:
             raise check_failure(found)
 

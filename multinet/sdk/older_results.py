@@ -1,4 +1,5 @@
-"""Routes of results before version 1.0.0, which say destination and gateway and nothing else.
+"""What older results can't say: routes before version 1.0.0 have destination and gateway and nothing else,
+interfaces before 1.1.0 no MTU.
 
 What metric, table or scope they were made with can't be worked out from them, so any will do.
 """
@@ -12,12 +13,20 @@ from multinet.core.desired import Difference
 from multinet.engine.scene import Scene
 from multinet.sdk.delegate import Sandbox
 
-__all__ = ["route_differences", "says_routes_in_full"]
+__all__ = ["is_unsaid", "route_differences", "says_routes_in_full"]
 
 
 def says_routes_in_full(version: str) -> bool:
     """Whether results of the version have all attributes of a route."""
     return at_least(version, "1.0.0")
+
+
+def is_unsaid(difference: Difference, pod: Sandbox) -> bool:
+    """Whether it is about an MTU that the result can't say (before version 1.1.0): a later plugin of the chain may
+    have changed it.
+    """
+    link = pod.made_interface
+    return link is not None and not link.mtu and (difference.subject, difference.field) == (link.name, "mtu")
 
 
 def route_differences(pod: Sandbox, scene: Scene) -> list[Difference]:

@@ -19,11 +19,13 @@ _OWN = {
     "dhcp": "multinet.delegates.dhcp:dhcp",
     "dummy": "multinet.delegates.dummy:dummy",
     "flannel": "multinet.delegates.flannel:flannel",
+    "host-device": "multinet.delegates.host_device:host_device",
     "host-local": "multinet.delegates.host_local:host_local",
     "ipvlan": "multinet.delegates.ipvlan:ipvlan",
     "loopback": "multinet.delegates.loopback:loopback",
     "macvlan": "multinet.delegates.macvlan:macvlan",
     "static": "multinet.delegates.static:static",
+    "tuning": "multinet.delegates.tuning:tuning",
     "vlan": "multinet.delegates.vlan:vlan",
 }
 
