@@ -31,6 +31,7 @@ from multinet.adapters.kernel_values import (
     rule_of,
 )
 from multinet.adapters.netns import Netns
+from multinet.cni.addresses import address_of as ip_address_of
 
 _NAME_ROOM = 16
 """IFNAMSIZ, the closing NUL counted in."""
@@ -107,6 +108,25 @@ class NetworkStack:
         for family in (socket.AF_INET, socket.AF_INET6):
             answers += self._socket.dump(rt.RTM_GETROUTE, rt.rtmsg(family, 0, 0, 0, 0, 0))
         return [route for answer in answers if (route := route_of(answer)) is not None]
+
+    def link_towards(self, address: str) -> int:
+        """Index of the link by which packets to an address leave; 0 when no route leads there."""
+        raw = ip_address_of(address)
+        family = socket.AF_INET if raw.version == 4 else socket.AF_INET6
+        request = nl.message(
+            rt.RTM_GETROUTE,
+            0,
+            rt.rtmsg(family, raw.max_prefixlen, 0, 0, 0, 0),
+            nl.attribute(rt.RTA_DST, raw.packed),
+        )
+        try:
+            answer = self._socket.get(request)
+        except nl.NetlinkError as error:
+            if error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL):
+                raise
+            return 0
+        route = route_of(answer) if answer is not None else None
+        return route.hops[0][1] if route is not None else 0
 
     def rules(self) -> list[RuleInfo]:
         """Policy rules of both families that lead to a table."""

@@ -94,6 +94,16 @@ class Facts:
         """All unicast routes of both families, in all tables."""
         return self._once(("routes", place), lambda: self._stack(place).routes())
 
+    def link_towards(self, address: str, place: Place = "host") -> str | None:
+        """Name of the link by which packets to an address leave, None when no route leads there."""
+
+        def look() -> str | None:
+            index = self._stack(place).link_towards(address)
+            found = self._stack(place).link_at(index) if index else None
+            return found.name if found else None
+
+        return self._once(("towards", place, address), look)
+
     def rules(self, place: Place = "host") -> list[RuleInfo]:
         """All policy rules of both families that lead to a table."""
         return self._once(("rules", place), lambda: self._stack(place).rules())
