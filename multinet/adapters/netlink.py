@@ -26,6 +26,7 @@ _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 270,
 
 _HEADER = Struct("=IHHII")
 _ATTRIBUTE = Struct("=HH")
+_read_attribute = _ATTRIBUTE.unpack_from
 _NESTED = 0x8000
 _BUFFER = 1 << 16
 _DUMP_TRIES = 5
@@ -88,7 +89,7 @@ def attributes(data: bytes, start: int, end: int) -> dict[int, bytes]:
     """Attribute kind (without the flags for nesting and byte order) → raw value; the last of a kind wins."""
     found: dict[int, bytes] = {}
     while start + 4 <= end:
-        size, kind = unpack_from("=HH", data, start)
+        size, kind = _read_attribute(data, start)
         if size < 4:
             break
         found[kind & 0x3FFF] = data[start + 4 : start + size]
@@ -100,7 +101,7 @@ def first_attribute(data: bytes, wanted: int) -> bytes | None:
     """The value of one attribute out of many, found without the others; None if it isn't there."""
     start, end = 0, len(data)
     while start + 4 <= end:
-        size, kind = unpack_from("=HH", data, start)
+        size, kind = _read_attribute(data, start)
         if size < 4:
             break
         if kind & 0x3FFF == wanted:

@@ -177,8 +177,12 @@ def set_attributes(index: int, want: LinkAttributes) -> bytes:
 def move_link(index: int, netns_fd: int, name: str, new_index: int = 0) -> bytes:
     """Move a link into another namespace and give it ``name`` there, in one request; it is down afterwards.
 
-    ``new_index`` 0: the kernel keeps the index if it is free there, and else chooses.
+    ``new_index`` 0: the kernel keeps the index if it is free there, and else chooses. A link of the host's name
+    in the sandbox is no obstacle. EEXIST when ``name`` is taken there: the link has moved all the same, under
+    the host's name, unless that is taken too; so look before, or look again after a failure.
     """
+    # do_setlink() moves first and renames then; the new name goes along only as a way out of a clash with the
+    # old one. Seen so on 6.1 and 6.18.
     parts = [rt.ifinfo(index=index), nl.u32(rt.IFLA_NET_NS_FD, netns_fd), nl.text(rt.IFLA_IFNAME, name)]
     if new_index:
         parts.append(nl.u32(rt.IFLA_NEW_IFINDEX, new_index))
