@@ -34,10 +34,11 @@ def bandwidth(conf: BandwidthConf, pod: Sandbox, host: Facts) -> Desired:
         items.append(_bucket(veth.name, limits.ingress, clock, conf, subnets, towards_pod=True))
     if not limits.egress.rate:
         return Desired(tuple(items))
+    made = _made_ifb(pod)
     ifb = Ifb(
         place="host",
-        name=_ifb_name(pod, host),
-        mac=pod.owner.mac("ifb"),
+        name=made.name if made else _free_name(pod, host),
+        mac=(made.mac if made else "") or pod.owner.mac("ifb"),
         mtu=veth.mtu,
         tx_queue_len=max(_QUEUE_LENGTH, veth.tx_queue_len) if subnets else 0,
     )
@@ -46,8 +47,8 @@ def bandwidth(conf: BandwidthConf, pod: Sandbox, host: Facts) -> Desired:
         Redirect(place="host", link=veth.name, to=ifb.name),
         _bucket(ifb.name, limits.egress, clock, conf, subnets, towards_pod=False),
     ]
-    made = Interface(name=ifb.name, mac=ifb.mac, mtu=ifb.mtu)
-    return Desired(tuple(items), replace(previous, interfaces=(*previous.interfaces, made)))
+    reported = Interface(name=ifb.name, mac=ifb.mac, mtu=ifb.mtu)
+    return Desired(tuple(items), replace(previous, interfaces=(*previous.interfaces, reported)))
 
 
 @bandwidth.leftovers
@@ -97,12 +98,15 @@ def ifb_names(owner: Owner) -> tuple[str, str]:
     return f"bwp{first}"[:15], f"bwp{second}"[:15]
 
 
-def _ifb_name(pod: Sandbox, host: Facts) -> str:
-    """As it was made; else the first name, unless another attachment has it."""
+def _made_ifb(pod: Sandbox) -> Interface | None:
+    """CHECK: the ifb as the ADD reported it, whose MAC is random if the reference plugin made it."""
+    ends = pod.made.interfaces if pod.made else ()
+    return next((one for one in ends if one.name in ifb_names(pod.owner) and not one.sandbox), None)
+
+
+def _free_name(pod: Sandbox, host: Facts) -> str:
+    """The first name, unless another attachment has it."""
     first, second = ifb_names(pod.owner)
-    for made in pod.made.interfaces if pod.made else ():
-        if made.name in (first, second) and not made.sandbox:
-            return made.name
     there = host.link(first)
     return first if there is None or there.alias == pod.owner.mark else second
 
