@@ -96,16 +96,20 @@ class Journal(Protocol):
 
 
 class Firewall(Protocol):
-    """Packet rules of one network namespace (the host's), kept in tables of multinet's own."""
+    """Packet rules of one network namespace (the host's), kept in tables of multinet's own, or where iptables has them.
+
+    Of two claims to one thing (an address, a host port) the newer one holds; the older one's removal leaves it
+    alone. The isolation of a bridge is shared by its attachments and stays as long as any of them needs it.
+    """
 
     def apply(self, items: Sequence[PacketRule]) -> None:
-        """Make the rules, in one transaction a backend; repeating it changes nothing. Raises CNIError."""
+        """Make the rules, in one transaction a backend and table; repeating it changes nothing. Raises CNIError."""
 
     def remove(self, items: Sequence[PacketRule]) -> None:
         """Remove the rules; ones that are gone already are no failure. Raises CNIError."""
 
     def compare(self, items: Sequence[PacketRule]) -> list[Difference]:
-        """What of the rules is missing or different."""
+        """Everything of the rules that is missing or different."""
 
     def sweep(self, owner: Owner, kinds: Collection[type[PacketRule]]) -> None:
         """Remove every rule of an attachment that is of one of ``kinds``, known by its mark alone, in every

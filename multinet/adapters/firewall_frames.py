@@ -1,97 +1,91 @@
-"""The fixed part of multinet's own nftables: tables, sets, base chains, rules (see `firewall_tables`). Pure."""
+"""The frames of multinet's own nftables by name (see `firewall_tables` for what is in their sets). Pure."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import cache
-from typing import Any
 
-import msgspec
+from multinet.adapters.firewall_frame import Chain, Frame, frame
+from multinet.adapters.firewall_port_frames import hairpin_frame, ports_frame
 
-from multinet.adapters.firewall_tables import TABLE, Family
-from multinet.adapters.nftables import Command
+__all__ = ["ADMIN_CHAIN", "frame_of"]
 
-__all__ = ["Frame", "frame_of"]
+ADMIN_CHAIN = "admin"
+"""The administrator's chain in ``inet multinet``: asked before pods' forwarded traffic is accepted, never touched."""
 
-_LAYOUT = "multinet layout 1"
-
-
-class Frame(msgspec.Struct, frozen=True):
-    """The fixed part that elements of one kind need: sets, a base chain, its rule known by its comment."""
-
-    family: Family
-    chain: str
-    comment: str
-    commands: tuple[Command, ...]
-    """Makes all of it; repeating it, from several processes too, changes nothing."""
+_BY_PREFIX = re.compile(r"(masquerade|hairpin)([46])-(\d+)")
+_FAMILIES = {4: ("ip", "0.0.0.0", "224.0.0.0/4"), 6: ("ip6", "::", "ff00::/8")}
+# Priorities are spelt out everywhere: their names aren't known in all versions and families.
 
 
 @cache
 def frame_of(name: str) -> Frame:
     """The frame of a holding."""
-    if name == "guard":
-        return _guard_frame()
-    version, length = (int(part) for part in name.split("-"))
-    return _masquerade_frame(version, length)
+    by_prefix = _BY_PREFIX.fullmatch(name)
+    if by_prefix:
+        kind, version, length = by_prefix.groups()
+        make = _masquerade_frame if kind == "masquerade" else hairpin_frame
+        return make(int(version), int(length))
+    fixed = {
+        "ports": ports_frame,
+        "guard": _guard_frame,
+        "forward": _forward_frame,
+        "isolation": _isolation_frame,
+        "isolation-inside": _inside_frame,
+    }
+    return fixed[name]()
 
 
 def _masquerade_frame(version: int, length: int) -> Frame:
-    protocol, address, everyone, multicast = {
-        4: ("ip", "ipv4_addr", "0.0.0.0", {"addr": "224.0.0.0", "len": 4}),
-        6: ("ip6", "ipv6_addr", "::", {"addr": "ff00::", "len": 8}),
-    }[version]
-    mask = str(ipaddress.ip_network(f"{everyone}/{length}").netmask)
-    source, destination = ({"payload": {"protocol": protocol, "field": f}} for f in ("saddr", "daddr"))
+    ip, everyone, multicast = _FAMILIES[version]
+    mask = ipaddress.ip_network(f"{everyone}/{length}").netmask
     members = f"masquerade{version}-{length}"
-    rule = [
-        _match("!=", destination, {"prefix": multicast}),
-        _match("==", {"concat": [source, {"&": [source, mask]}]}, f"@{members}"),
-        _match("!=", {"concat": [source, {"&": [destination, mask]}]}, f"@{members}"),
-        {"masquerade": None},
-    ]
-    sets = {members: [address, address], f"claims{version}-{length}": [address, "ifname"]}
-    # 100 is srcnat, spelt out because the name isn't known in all versions.
-    hook = {"type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"}
-    text = f"{_LAYOUT}: addresses of /{length} networks, leaving them"
-    return _frame("inet", f"postrouting{version}-{length}", hook, sets, rule, text)
+    rule = (
+        f"{ip} daddr != {multicast} {ip} saddr . {ip} saddr & {mask} @{members}"
+        f" {ip} saddr . {ip} daddr & {mask} != @{members} masquerade"
+    )
+    chain = Chain(
+        f"postrouting{version}-{length}",
+        ((f"addresses of /{length} networks, leaving them", rule),),
+        "type nat hook postrouting priority 100",
+    )
+    return frame("inet", (members, f"claims{version}-{length}"), (chain,))
 
 
 def _guard_frame() -> Frame:
-    link = {"meta": {"key": "iifname"}}
-    source = {"payload": {"protocol": "ether", "field": "saddr"}}
-    rule = [
-        _match("==", link, "@guarded"),
-        _match("!=", {"concat": [link, source]}, "@allowed"),
-        {"counter": None},
-        {"drop": None},
-    ]
-    sets = {"guarded": ["ifname"], "allowed": ["ifname", "ether_addr"], "claims": ["ifname", "ifname"]}
-    hook = {"type": "filter", "hook": "prerouting", "prio": -300, "policy": "accept"}
-    return _frame(
-        "bridge", "mac-guard", hook, sets, rule, f"{_LAYOUT}: frames with a MAC that isn't the link's"
+    rule = "iifname @guarded iifname . ether saddr != @allowed counter drop"
+    rules = (("frames with a MAC that isn't the link's", rule),)
+    chain = Chain("mac-guard", rules, "type filter hook prerouting priority -300")
+    return frame("bridge", ("guarded", "allowed", "claims"), (chain,))
+
+
+def _forward_frame() -> Frame:
+    """An accept ends this chain alone: it doesn't undo a drop of another table's (docs, packet-rules.md)."""
+    rules = [("the administrator's say", f"jump {ADMIN_CHAIN}")]
+    for version, (ip, _, _) in _FAMILIES.items():
+        members = f"@forward{version}"
+        rules += [
+            (f"answers to pods, IPv{version}", f"{ip} daddr {members} ct state established,related accept"),
+            (f"from pods, IPv{version}", f"{ip} saddr {members} accept"),
+        ]
+    chains = (
+        Chain(ADMIN_CHAIN, filled=False),
+        Chain("forward", tuple(rules), "type filter hook forward priority 0"),
     )
+    return frame("inet", ("forward4", "forward6", "holders"), chains)
 
 
-def _frame(
-    family: Family,
-    chain: str,
-    hook: dict[str, Any],
-    sets: dict[str, list[str]],
-    rule: list[dict[str, Any]],
-    text: str,
-) -> Frame:
-    here = {"family": family, "table": TABLE}
-    commands: list[Command] = [{"add": {"table": {"family": family, "name": TABLE}}}]
-    for name, types in sets.items():
-        kind: Any = types[0] if len(types) == 1 else types
-        commands.append({"add": {"set": {**here, "name": name, "type": kind}}})
-    commands += [
-        {"add": {"chain": {**here, "name": chain, **hook}}},
-        {"flush": {"chain": {**here, "name": chain}}},
-        {"add": {"rule": {**here, "chain": chain, "comment": text, "expr": rule}}},
-    ]
-    return Frame(family, chain, text, tuple(commands))
+def _isolation_frame() -> Frame:
+    """Between bridges; and inside one where br_netfilter shows bridged packets to this hook."""
+    rule = "iifname @bridges oifname @bridges iifname . oifname != @bridge-pairs counter drop"
+    rules = (("from bridge to bridge, unless the pair is allowed", rule),)
+    chain = Chain("isolation", rules, "type filter hook forward priority -1")
+    return frame("inet", ("bridges", "bridge-pairs", "bridge-users"), (chain,))
 
 
-def _match(operator: str, left: Any, right: Any) -> dict[str, Any]:
-    return {"match": {"op": operator, "left": left, "right": right}}
+def _inside_frame() -> Frame:
+    rules = (("from port to port of an isolated bridge", "meta ibrname @isolated counter drop"),)
+    return frame(
+        "bridge", ("isolated",), (Chain("isolation", rules, "type filter hook forward priority -1"),)
+    )

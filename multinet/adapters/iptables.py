@@ -1,210 +1,186 @@
-"""Masquerade in iptables, as the reference plugins lay it out: read (``-S``), decide, write one restore.
+"""All kinds of packet rules in iptables: a table read, what is to change decided, and written in one transaction.
 
-Table ``nat``, a chain for each attachment, one jump from POSTROUTING for each address::
-
-    -A POSTROUTING -s 10.1.2.3/32 -j CNI-374f33fe84ab0ed84dcdebe3
-    -A CNI-374f33fe84ab0ed84dcdebe3 -d 10.1.2.0/24 -j ACCEPT
-    -A CNI-374f33fe84ab0ed84dcdebe3 ! -d 224.0.0.0/4 -j MASQUERADE
-
-each with the comment ``name: "{network}" id: "{containerID}"``. Unlike the reference, all ACCEPT rules come
-before MASQUERADE, and the chain's name has the interface's in it, so that two attachments of one container to
-one network don't share it.
+Between reading and writing someone else may change the table. Processes of ours wait for one another (a lock on
+the namespace itself); when the reference plugins or others were faster and the transaction fails, it is decided
+anew.
 """
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Collection, Iterable, Sequence
+import fcntl
+import os
+import socket
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 
-from multinet.adapters.iptables_rules import (
-    Ruleset,
-    accepted,
-    chain_name,
-    comment_prefix,
-    kept_chains,
-    line_of,
-    reference_chain_name,
-    value_of,
-    without,
-)
+from multinet.adapters.firewall_holdings import TranslatedPort
+from multinet.adapters.iptables_forward import ForwardRules
+from multinet.adapters.iptables_isolation import IsolationRules
+from multinet.adapters.iptables_masquerade import MasqueradeRules
+from multinet.adapters.iptables_ports import PortRules
+from multinet.adapters.iptables_rules import Ruleset
+from multinet.adapters.iptables_tool import IptablesTool
 from multinet.adapters.netns import Netns
-from multinet.cni.addresses import interface_of, prefix_of
-from multinet.cni.errors import CNIError, Code
-from multinet.core.desired import Difference, Masquerade, Owner
+from multinet.cni.errors import CNIError
+from multinet.core.desired import (
+    BridgeIsolation,
+    Difference,
+    ForwardAccept,
+    Masquerade,
+    Owner,
+    PacketRule,
+    PortMapping,
+    select,
+)
 
 __all__ = ["Iptables"]
 
-_TOOLS = {4: "iptables", 6: "ip6tables"}
-_MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
-_LOCK_SECONDS, _RUN_SECONDS = 20, 30
-_SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin"
+_TRIES = 4
+
+Kinds = Collection[type[PacketRule]]
+Decide = Callable[[Ruleset], Sequence[str]]
 
 
 class Iptables:
-    """The nat table of one address family in one namespace. ``legacy``: the kernel's tables of old."""
+    """One address family in one namespace. ``legacy``: the kernel's tables of old, where there is a choice."""
 
     def __init__(self, netns: Netns, version: int, legacy: bool = False) -> None:
         self._netns = netns
-        self._version = version
-        self._legacy = legacy
+        self._tool = IptablesTool(netns, version, legacy)
+        self._masquerade = MasqueradeRules(version)
+        self._ports = PortRules(version)
+        self._forward = ForwardRules()
 
-    def apply(self, items: Sequence[Masquerade]) -> None:
-        """Make the chains and jumps for the items; what an owner has already stays."""
-        rules = self._read()
-        script: list[str] = []
-        for owner, cidrs in _by_owner(items).items():
-            chain, jumps = chain_name(owner), rules.jumps(chain_name(owner))
-            addresses = dict.fromkeys([*(value_of(line, "-s") for line in jumps), *map(_host, cidrs)])
-            networks = dict.fromkeys([*accepted(rules, chain), *map(_network, cidrs)])
-            script += self._rebuilt(owner, rules, addresses, networks)
-        self._restore(script)
+    def apply(self, items: Sequence[PacketRule]) -> None:
+        """Make the rules for the items. Raises CNIError (FIREWALL)."""
+        masquerades, mappings, accepts, isolations = _by_kind(items)
+        if masquerades or mappings:
+            self._change(
+                "nat",
+                lambda rules: [
+                    *self._masquerade.apply(rules, masquerades),
+                    *self._ports.apply(rules, mappings),
+                ],
+            )
+        if accepts or isolations:
+            # Isolation last: of two jumps put first, the later one stands first.
+            self._change(
+                "filter",
+                lambda rules: [
+                    *self._forward.apply(rules, accepts),
+                    *self._isolation().apply(rules, isolations),
+                ],
+            )
 
-    def remove(self, items: Sequence[Masquerade]) -> None:
-        """Remove the items' jumps, and the chain with the owner's last one."""
-        rules = self._read()
-        script: list[str] = []
-        for owner, cidrs in _by_owner(items).items():
-            chain = chain_name(owner)
-            gone = set(map(_host, cidrs))
-            kept = dict.fromkeys(a for line in rules.jumps(chain) if (a := value_of(line, "-s")) not in gone)
-            if kept:
-                hosts = [interface_of(address).ip for address in kept]
-                nets = [n for n in accepted(rules, chain) if any(h in prefix_of(n) for h in hosts)]
-                script += self._rebuilt(owner, rules, kept, nets)
-            else:
-                script += without(rules, chain)
-        self._restore(script)
+    def remove(self, items: Sequence[PacketRule]) -> None:
+        """Remove the items' rules; ones that are gone are no failure. Raises CNIError (FIREWALL)."""
+        masquerades, mappings, accepts, isolations = _by_kind(items)
+        if masquerades or mappings:
+            self._change(
+                "nat",
+                lambda rules: [
+                    *self._masquerade.remove(rules, masquerades),
+                    *self._ports.remove(rules, mappings),
+                ],
+            )
+        if accepts or isolations:
+            self._change(
+                "filter",
+                lambda rules: [
+                    *self._forward.remove(rules, accepts),
+                    *self._isolation().remove(rules, isolations),
+                ],
+            )
 
-    def compare(self, items: Sequence[Masquerade]) -> list[Difference]:
-        """Missing, surplus or misplaced rules."""
-        rules = self._read()
-        differences = []
-        for owner, cidrs in _by_owner(items).items():
-            chain = chain_name(owner)
-            subject = f"{_TOOLS[self._version]} nat chain {chain}"
-            wanted = [
-                line_of(text).words for text in self._chain_rules(owner, dict.fromkeys(map(_network, cidrs)))
-            ]
-            have = [line.words for line in rules.chains.get(chain, [])]
-            if sorted(wanted[:-1]) + wanted[-1:] != sorted(have[:-1]) + have[-1:]:
-                differences.append(Difference(subject, "rules", _said(wanted), _said(have)))
-            jumps = [value_of(line, "-s") for line in rules.jumps(chain)]
-            for address in dict.fromkeys(map(_host, cidrs)):
-                if jumps.count(address) != 1:
-                    count = jumps.count(address)
-                    have_text = f"{count} times" if count else ""
-                    differences.append(Difference(subject, f"jump for {address}", "once", have_text))
+    def compare(self, items: Sequence[PacketRule]) -> list[Difference]:
+        """Whatever isn't as it should be. Raises CNIError (FIREWALL)."""
+        differences: list[Difference] = []
+        masquerades, mappings, accepts, isolations = _by_kind(items)
+        name = self._tool.name
+        if masquerades or mappings:
+            rules = self._tool.read("nat")
+            differences += self._masquerade.compare(rules, masquerades, name)
+            differences += self._ports.compare(rules, mappings, name)
+            for entry in self._ports.conditional(mappings):
+                if not self._tool.has("nat", entry):
+                    chain, _, rest = entry.partition(" ")
+                    differences.append(Difference(f"{name} nat chain {chain}", "rule", rest, ""))
+        if accepts or isolations:
+            rules = self._tool.read("filter")
+            differences += self._forward.compare(rules, accepts, name)
+            differences += self._isolation().compare(rules, isolations, name)
         return differences
 
-    def sweep(self, owner: Owner) -> None:
-        """Remove the owner's chains, ours and the one that the reference plugins made."""
-        rules = self._read()
-        chains = (chain_name(owner), reference_chain_name(owner.network, owner.container_id))
-        self._restore([line for chain in chains for line in without(rules, chain)])
+    def sweep(self, owner: Owner, kinds: Kinds) -> list[TranslatedPort]:
+        """Remove what is the owner's, of these kinds; what was translated until now. Raises CNIError (FIREWALL)."""
+        former: list[TranslatedPort] = []
 
-    def collect(self, network: str, valid: Collection[tuple[str, str]]) -> None:
-        """Remove the network's chains that belong to no attachment in ``valid``."""
-        rules = self._read()
-        keep = kept_chains(network, valid)
-        prefix = comment_prefix(network)
-        found = dict.fromkeys(
-            chain
-            for line in [*rules.postrouting, *(line for lines in rules.chains.values() for line in lines)]
-            if value_of(line, "--comment").startswith(prefix)
-            and (chain := value_of(line, "-j") if line.words[0] == "POSTROUTING" else line.words[0])
-            not in keep
-            and chain.startswith("CNI-")
-        )
-        self._restore([line for chain in found for line in without(rules, chain)])
+        def nat(rules: Ruleset) -> list[str]:
+            lines = self._masquerade.sweep(rules, owner) if Masquerade in kinds else []
+            if PortMapping in kinds:
+                former[:] = self._ports.swept(rules, owner)
+                lines += self._ports.sweep(rules, owner)
+            return lines
 
-    def _rebuilt(
-        self, owner: Owner, rules: Ruleset, addresses: Iterable[str], networks: Iterable[str]
-    ) -> list[str]:
-        """Lines that give the owner exactly these rules; none if it has them."""
-        chain, comment = chain_name(owner), _comment(owner)
-        inside = self._chain_rules(owner, networks)
-        jumps = [f"POSTROUTING -s {address} {comment} -j {chain}" for address in addresses]
-        have = [*rules.chains.get(chain, []), *rules.jumps(chain)]
-        if [line.words for line in have] == [line_of(text).words for text in [*inside, *jumps]]:
-            return []
-        return [
-            f":{chain} - [0:0]",  # makes it, or empties it
-            *(f"-A {rule}" for rule in inside),
-            *(f"-D {line.text}" for line in rules.jumps(chain)),
-            *(f"-A {rule}" for rule in jumps),
-        ]
+        self._clean(kinds, nat, lambda rules: self._forward.sweep(rules, owner))
+        return former
 
-    def _chain_rules(self, owner: Owner, networks: Iterable[str]) -> list[str]:
-        chain, comment = chain_name(owner), _comment(owner)
-        accept = [f"{chain} -d {network} {comment} -j ACCEPT" for network in networks]
-        return [*accept, f"{chain} ! -d {_MULTICAST[self._version]} {comment} -j MASQUERADE"]
+    def collect(self, network: str, valid: Collection[tuple[str, str]], kinds: Kinds) -> list[TranslatedPort]:
+        """Remove what is of the network, of these kinds, and nobody's in ``valid``; what was translated until now.
 
-    def _read(self) -> Ruleset:
-        return Ruleset.parse(self._run(self._tool(""), "-w", str(_LOCK_SECONDS), "-t", "nat", "-S"))
+        Raises CNIError (FIREWALL).
+        """
+        former: list[TranslatedPort] = []
 
-    def _restore(self, lines: Sequence[str]) -> None:
-        """One transaction: all lines or none."""
-        if lines:
-            script = "\n".join(["*nat", *lines, "COMMIT", ""])
-            self._run(self._tool("-restore"), "--noflush", "-w", str(_LOCK_SECONDS), script=script)
+        def nat(rules: Ruleset) -> list[str]:
+            lines = self._masquerade.collect(rules, network, valid) if Masquerade in kinds else []
+            if PortMapping in kinds:
+                former[:] = self._ports.collected(rules, network, valid)
+                lines += self._ports.collect(rules, network, valid)
+            return lines
 
-    def _tool(self, suffix: str) -> str:
-        import shutil  # with subprocess below: only nodes with iptables rules need them
+        self._clean(kinds, nat, lambda rules: self._forward.collect(rules, network, valid))
+        return former
 
-        name = _TOOLS[self._version]
-        if self._legacy and shutil.which(f"{name}-legacy{suffix}", path=_SEARCH):
-            return f"{name}-legacy{suffix}"
-        return f"{name}{suffix}"
+    def _clean(self, kinds: Kinds, nat: Decide, forward: Decide) -> None:
+        if not {Masquerade, PortMapping}.isdisjoint(kinds):
+            self._change("nat", nat)
+        if ForwardAccept in kinds:
+            self._change("filter", forward)
+        if BridgeIsolation in kinds:
+            self._change("filter", lambda rules: self._isolation().sweep(rules))
 
-    def _run(self, *command: str, script: str = "") -> str:
-        import subprocess
+    def _change(self, table: str, decide: Decide) -> None:
+        with self._alone():
+            for attempt in range(_TRIES):
+                try:
+                    self._tool.restore(table, decide(self._tool.read(table)))
+                    return
+                except CNIError:
+                    if attempt == _TRIES - 1:
+                        raise
 
-        # The child is started by this thread, and so is born in the namespace that this thread is in.
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        # Opened anew: the lock belongs to the open file, and others may share the namespace's descriptor.
+        lock = os.open(f"/proc/self/fd/{self._netns.fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _isolation(self) -> IsolationRules:
         with self._netns.entered():
-            try:
-                done = subprocess.run(
-                    command,
-                    input=script,
-                    capture_output=True,
-                    text=True,
-                    errors="replace",
-                    timeout=_RUN_SECONDS,
-                    check=False,
-                    env={"PATH": _SEARCH, "LC_ALL": "C"},
-                )
-            except FileNotFoundError:
-                hint = 'install iptables, or set "ipMasqBackend" to "nftables"'
-                raise CNIError(Code.FIREWALL, f"{command[0]} not found: {hint}") from None
-            except subprocess.TimeoutExpired:
-                problem = f"{command[0]}: no answer within {_RUN_SECONDS} s"
-                raise CNIError(Code.FIREWALL, problem, script) from None
-        if done.returncode:
-            problem = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-            raise CNIError(Code.FIREWALL, f"{command[0]}: {problem}", script)
-        return done.stdout
+            return IsolationRules(frozenset(name for _, name in socket.if_nameindex()))
 
 
-def _by_owner(items: Iterable[Masquerade]) -> dict[Owner, list[str]]:
-    grouped: dict[Owner, list[str]] = {}
-    for item in items:
-        grouped.setdefault(item.owner, []).append(item.cidr)
-    return grouped
-
-
-def _said(rules: Iterable[Sequence[str]]) -> str:
-    return "; ".join(shlex.join(words[1:]) for words in rules)
-
-
-def _comment(owner: Owner) -> str:
-    text = f'{comment_prefix(owner.network)}{owner.container_id}"'.replace('"', '\\"')
-    return f'-m comment --comment "{text}"'
-
-
-def _host(cidr: str) -> str:
-    """The address alone, as ``-S`` prints it."""
-    address = interface_of(cidr).ip
-    return f"{address}/{address.max_prefixlen}"
-
-
-def _network(cidr: str) -> str:
-    return str(interface_of(cidr).network)
+def _by_kind(
+    items: Sequence[PacketRule],
+) -> tuple[list[Masquerade], list[PortMapping], list[ForwardAccept], list[BridgeIsolation]]:
+    return (
+        select(items, Masquerade),
+        select(items, PortMapping),
+        select(items, ForwardAccept),
+        select(items, BridgeIsolation),
+    )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from struct import pack, unpack_from
 
-from multinet.adapters.netlink import NLM_F_ACK, NLMSG_ERROR, NetlinkSocket, message
+from multinet.adapters.netlink import NLM_F_ACK, NLMSG_ERROR, NetlinkSocket, attribute, message
 from multinet.adapters.netns import Netns
 
 __all__ = ["SUBSYS_NFTABLES", "NetfilterSocket", "header"]
@@ -20,7 +20,7 @@ SUBSYS_NFTABLES = 10
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _NETLINK_CAP_ACK = 270, 10
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE, _ROOM = 32, 33, 8 << 20
-_BATCH_BEGIN, _BATCH_END = 16, 17
+_BATCH_BEGIN, _BATCH_END, _BATCH_GENID = 16, 17, 1
 _BUFFER = 1 << 16
 
 
@@ -42,8 +42,10 @@ class NetfilterSocket(NetlinkSocket):
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
         self._sequence = 0
 
-    def transact(self, batch: Sequence[bytes]) -> dict[int, int]:
-        """One transaction of nf_tables. Empty when all was done; nothing was done otherwise.
+    def transact(self, batch: Sequence[bytes], generation: int = 0) -> dict[int, int]:
+        """One transaction of nf_tables, on the ruleset of number ``generation`` alone unless that is 0.
+
+        Empty when all was done; nothing was done otherwise.
 
         Then it holds errors (errno) by their message's place in the batch, -1 for the batch as a whole.
         """
@@ -52,9 +54,9 @@ class NetfilterSocket(NetlinkSocket):
         self._sequence = last + 1
         edge = header(0, SUBSYS_NFTABLES)
         buffer = bytearray()
-        for sequence, single in enumerate(
-            [message(_BATCH_BEGIN, 0, edge), *batch, message(_BATCH_END, 0, edge)], first
-        ):
+        only = [attribute(_BATCH_GENID, pack(">I", generation))] if generation else []
+        begin, end = message(_BATCH_BEGIN, 0, edge, *only), message(_BATCH_END, 0, edge)
+        for sequence, single in enumerate([begin, *batch, end], first):
             start = len(buffer)
             buffer += single
             buffer[start + 8 : start + 12] = pack("=I", sequence)

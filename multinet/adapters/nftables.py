@@ -1,8 +1,8 @@
-"""nftables by its own library: libnftables through ctypes, JSON both ways. The ``nft`` program isn't needed.
+"""nftables by its own library: libnftables through ctypes, JSON or words. The ``nft`` program isn't needed.
 
-Source: libnftables(3), libnftables-json(5). One `Nftables.run` is one transaction: the kernel takes all or
-nothing. One that the kernel refuses is slow (it waits for a grace period, some 15 ms), so callers read first
-(`nftables_netlink`) and send what they expect to succeed.
+Source: libnftables(3), libnftables-json(5). One `Nftables.run`, or `run_script`, is one transaction: the kernel
+takes all or nothing. One that the kernel refuses is slow (it waits for a grace period, some 15 ms), so callers read
+first (`nftables_netlink`) and send what they expect to succeed.
 """
 
 from __future__ import annotations
@@ -45,16 +45,26 @@ class Nftables:
 
         Raises Conflict when a race is the likely reason, CNIError (FIREWALL) with nft's own text otherwise.
         """
-        request = json.dumps({"nftables": list(commands)}).encode()
+        output = self._send(json.dumps({"nftables": list(commands)}))
+        return json.loads(output) if output else None
+
+    def run_script(self, commands: Sequence[str]) -> None:
+        """One transaction of commands in nft's own language, one each. Raises as `run` does.
+
+        Words that come from outside are the caller's to check: a line break or ``;`` would start another command.
+        """
+        self._send("\n".join(commands))
+
+    def _send(self, request: str) -> str:
         # The context keeps the namespace it was made in; being there anyway covers sockets it may open anew.
         with self._lock, self._netns.entered():
             library, context = self._opened()
-            failed = library.nft_run_cmd_from_buffer(context, request) != 0
+            failed = library.nft_run_cmd_from_buffer(context, request.encode()) != 0
             output: bytes = library.nft_ctx_get_output_buffer(context)
             error: bytes = library.nft_ctx_get_error_buffer(context)
         if failed:
             raise _refusal(error.decode(errors="replace"), request)
-        return json.loads(output) if output else None
+        return output.decode(errors="replace")
 
     def close(self) -> None:
         """Free the library's context; safe to repeat, and a later `run` makes a new one."""
@@ -106,12 +116,12 @@ def _load() -> ctypes.CDLL:
     return library
 
 
-def _refusal(text: str, request: bytes) -> CNIError:
+def _refusal(text: str, request: str) -> CNIError:
     """nft's complaint, each line once, without its ``internal:0:0-0:`` position; details: the request."""
     lines = dict.fromkeys(line.partition("Error: ")[2] or line for line in text.splitlines() if line.strip())
     kind = Conflict if any(race in text for race in _RACES) else CNIError
     problem = "; ".join(lines) or "refused without a reason"
-    return kind(Code.FIREWALL, f"nftables: {problem}", request.decode()[:2000])
+    return kind(Code.FIREWALL, f"nftables: {problem}", request[:2000])
 
 
 def _name(netns: Netns) -> str:

@@ -34,18 +34,19 @@ from multinet.cni.errors import CNIError, Code
 
 __all__ = ["FAMILIES", "Element", "ElementChange", "NftablesSocket", "NoNftables", "Rule"]
 
-FAMILIES = {"inet": 1, "ip": 2, "bridge": 7, "ip6": 10}
+FAMILIES = {"unspecified": 0, "inet": 1, "ip": 2, "bridge": 7, "ip6": 10}
 """nft's name of a family → NFPROTO_*."""
 
 _GETTABLE, _GETCHAIN, _GETRULE, _GETSET, _GETSETELEM = 1, 4, 7, 10, 13
-_NEWSETELEM, _DELSETELEM = 12, 14
-_RACES = (errno.ENOENT, errno.EEXIST, errno.EBUSY, errno.EAGAIN, errno.EINTR)
+_NEWSETELEM, _DELSETELEM, _GETGEN = 12, 14, 16
+_RACES = (errno.ENOENT, errno.EEXIST, errno.EBUSY, errno.EAGAIN, errno.EINTR, errno.ERESTART)
+_GEN_ID = 1
 _TABLE_NAME = 1
 _CHAIN_TABLE, _CHAIN_NAME = 1, 3
 _RULE_TABLE, _RULE_CHAIN, _RULE_HANDLE, _RULE_USERDATA = 1, 2, 3, 7
 _SET_TABLE, _SET_NAME = 1, 2
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS, _LIST_ELEM = 1, 2, 3, 1
-_ELEM_KEY, _ELEM_USERDATA, _DATA_VALUE = 1, 6, 1
+_ELEM_KEY, _ELEM_DATA, _ELEM_USERDATA, _DATA_VALUE = 1, 2, 6, 1
 _UDATA_COMMENT = 0
 
 
@@ -62,10 +63,11 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Element(msgspec.Struct, frozen=True):
-    """An element of a set: its key as the kernel compares it, and its comment."""
+    """An element of a set: its key as the kernel compares it, its comment, and what a map gives for the key."""
 
     key: bytes
     comment: str
+    data: bytes = b""
 
 
 class ElementChange(msgspec.Struct, frozen=True):
@@ -77,6 +79,8 @@ class ElementChange(msgspec.Struct, frozen=True):
     set: str
     key: bytes
     comment: str = ""
+    data: bytes = b""
+    """What a map gives for the key."""
 
     def __str__(self) -> str:
         comment = f' comment "{self.comment}"' if self.comment else ""
@@ -85,6 +89,8 @@ class ElementChange(msgspec.Struct, frozen=True):
     def message(self) -> bytes:
         """The request for it."""
         parts = [nested(_ELEM_KEY, attribute(_DATA_VALUE, self.key))]
+        if self.data:
+            parts.append(nested(_ELEM_DATA, attribute(_DATA_VALUE, self.data)))
         if self.comment:
             encoded = self.comment.encode() + b"\0"
             parts.append(attribute(_ELEM_USERDATA, bytes((_UDATA_COMMENT, len(encoded))) + encoded))
@@ -154,13 +160,21 @@ class NftablesSocket:
         near = (answer for answer in answers if sought in answer)
         return [element for answer in near for element in _elements(answer) if mark in element.comment]
 
-    def change(self, changes: Sequence[ElementChange]) -> None:
-        """All changes, or none, in one transaction.
+    def generation(self) -> int:
+        """The number of the ruleset as it is now: every transaction in the namespace, whoever's, makes it a new one."""
+        answer = self._get(_GETGEN, "unspecified")
+        if answer is None:
+            raise NoNftables(Code.FIREWALL, "nftables: netlink: no ruleset generation")
+        (number,) = unpack(">I", attributes(answer, 4, len(answer))[_GEN_ID])
+        return int(number)
+
+    def change(self, changes: Sequence[ElementChange], generation: int = 0) -> None:
+        """All changes, or none, in one transaction; with ``generation``, only on the ruleset of that number.
 
         Raises Conflict when a race is the likely reason, CNIError (FIREWALL) otherwise.
         """
         try:
-            errors = self._socket.transact([change.message() for change in changes])
+            errors = self._socket.transact([change.message() for change in changes], generation)
         except OSError as error:
             raise _failure(error) from None
         if errors:
@@ -191,7 +205,9 @@ def _elements(answer: bytes) -> Iterator[Element]:
         (size,) = unpack("=H", body[start : start + 2])
         found = attributes(body, start + 4, start + size)
         key = attributes(found[_ELEM_KEY], 0, len(found[_ELEM_KEY]))[_DATA_VALUE]
-        yield Element(key, _comment(found.get(_ELEM_USERDATA, b"")))
+        value = found.get(_ELEM_DATA, b"")
+        data = attributes(value, 0, len(value)).get(_DATA_VALUE, b"")
+        yield Element(key, _comment(found.get(_ELEM_USERDATA, b"")), data)
         start += (size + 3) & ~3
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multinet.adapters.firewall import HostFirewall
+from multinet.adapters.firewall_holdings import holdings_of
 from multinet.adapters.firewall_nftables import NftablesRules
 from multinet.adapters.firewall_tables import (
     COMMENT_LIMIT,
@@ -21,14 +22,14 @@ from multinet.adapters.firewall_tables import (
     Change,
     comment,
     entry_from,
-    holding_of,
+    layout_of,
     network_prefix,
 )
 from multinet.adapters.netns import Netns
 from multinet.adapters.nftables import Conflict, Nftables
 from multinet.adapters.nftables_netlink import Element, ElementChange, NftablesSocket
 from multinet.cni.errors import CNIError, Code
-from multinet.core.desired import MacGuard, Masquerade, Owner
+from multinet.core.desired import RULE_KINDS, MacGuard, Masquerade, Owner
 
 NAMES = st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]{0,300}", fullmatch=True)
 
@@ -184,9 +185,9 @@ def test_a_take_over_in_the_middle_of_an_operation(
         socket = Interrupted(lab.host, step, lambda: firewall.apply(newer))
         rules = NftablesRules(nft, socket)
         if verb == "sweep":
-            rules.sweep(older[0].owner)
+            rules.sweep(older[0].owner, RULE_KINDS)
         elif verb == "collect":
-            rules.collect("older", ())
+            rules.collect("older", (), RULE_KINDS)
         else:
             getattr(rules, verb)(older)
         interrupted = socket.step < 0
@@ -219,7 +220,7 @@ def test_a_table_deleted_in_the_middle_is_made_again(lab, firewall: HostFirewall
 def test_element_changes_are_all_or_nothing_and_named_when_refused(lab, firewall: HostFirewall) -> None:
     firewall.apply(items_of(1))
     socket = NftablesSocket(lab.host)
-    there, absent = (holding_of(items_of(number)[0]) for number in (1, 2))
+    there, absent = (holdings_of(items_of(number)[:1])[0] for number in (1, 2))
     make = absent.entries[0].create(absent.comment).element()
     with pytest.raises(Conflict, match=r"create element inet multinet masquerade4-16 .*: File exists"):
         socket.change([make, there.entries[0].create(there.comment).element()])
@@ -238,7 +239,7 @@ def test_element_changes_are_all_or_nothing_and_named_when_refused(lab, firewall
 
 
 def creations(number: int) -> list[Change]:
-    holding = holding_of(items_of(number)[0])
+    [holding] = holdings_of(items_of(number)[:1])
     return [*(entry.create(holding.comment) for entry in holding.entries), holding.claim.create()]
 
 
@@ -253,19 +254,19 @@ def test_the_reader_agrees_with_nft(lab, firewall: HostFirewall) -> None:
     firewall.apply(items)
     assert reader.tables() == {("inet", TABLE), ("bridge", TABLE)}
     assert reader.has_chain("bridge", TABLE, "mac-guard")
-    wanted = {(entry, holding.comment) for holding in map(holding_of, items) for entry in holding.entries}
+    wanted = {(entry, holding.comment) for holding in holdings_of(items) for entry in holding.entries}
     found = {
         (entry_from(family, name, element.key), element.comment)
         for family in ("inet", "bridge")
         for name in reader.sets(family, TABLE)
-        if not name.startswith("claims")
+        if (layout := layout_of(family, name)) is not None and layout.holds is not None
         for element in reader.elements(family, TABLE, name)
     }
     assert found == wanted
     text = lab.run("nft", "list", "ruleset")
     assert all(all(part in text for part in entry.parts) and mark in text for entry, mark in found)
     [only] = reader.elements("inet", TABLE, "masquerade4-16", comment(items_of(5)[0].owner))
-    assert only.key == holding_of(items_of(5)[0]).entries[0].key
+    assert only.key == holdings_of(items_of(5)[:1])[0].entries[0].key
     reader.close()
 
 

@@ -211,8 +211,10 @@ def test_a_dump_with_strangers_in_it_is_read_right() -> None:
         '-A POSTROUTING -m comment --comment "kubernetes \\"post\\" routing" -j KUBE-SERVICES\n'
         "-A POSTROUTING -s 10.0.0.2/32 -j CNI-a\n-A CNI-a -d 10.0.0.0/24 -j ACCEPT\n"
     )
-    assert set(rules.chains) == {"KUBE-SERVICES", "CNI-a"}
-    assert [line.text for line in rules.jumps("CNI-a")] == ["POSTROUTING -s 10.0.0.2/32 -j CNI-a"]
+    assert set(rules.chains) == {"POSTROUTING", "KUBE-SERVICES", "CNI-a"}
+    assert [line.text for line in rules.jumps("POSTROUTING", "CNI-a")] == [
+        "POSTROUTING -s 10.0.0.2/32 -j CNI-a"
+    ]
     assert [line.words for line in rules.chains["CNI-a"]] == [("CNI-a", "-d", "10.0.0.0/24", "-j", "ACCEPT")]
 
 

@@ -49,6 +49,7 @@ from multinet.core.desired.routing import (
     Rule,
 )
 from multinet.core.desired.rules import (
+    RULE_KINDS,
     BridgeIsolation,
     ForwardAccept,
     MacGuard,
@@ -68,6 +69,7 @@ AnyItem = AnyLink | AnyRouting | Sysctl | LinkSettings | TokenBucket | SubnetBuc
 
 __all__ = [
     "MAIN_TABLE",
+    "RULE_KINDS",
     "SCOPE_HOST",
     "SCOPE_LINK",
     "SCOPE_UNIVERSE",

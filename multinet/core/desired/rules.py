@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from multinet.core.desired.identity import Owner
 from multinet.core.desired.item import Item, Place
@@ -78,3 +78,9 @@ class BridgeIsolation(PacketRule, frozen=True, kw_only=True, tag="bridge-isolati
     policy: Literal["same-bridge", "isolated"]
     family: Literal[4, 6] = 4
     backend: Backend = "iptables"
+
+
+RULE_KINDS: Final[frozenset[type[PacketRule]]] = frozenset(
+    (Masquerade, MacGuard, PortMapping, ForwardAccept, BridgeIsolation)
+)
+"""All kinds of packet rules."""
