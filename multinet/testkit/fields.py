@@ -10,6 +10,7 @@ import msgspec
 from multinet.core.desired import (
     Address,
     AnyItem,
+    Device,
     NoAddress,
     NoRoute,
     Owner,
@@ -23,10 +24,11 @@ __all__ = ["untrue"]
 _MEMORY = frozenset({"place", "whose", "before", "tolerant", "owner", "was_up", "alias", "addresses"})
 """Fields that say whose an item is, or what was before: not how the kernel should be."""
 _WAYS: dict[type[Any], frozenset[str]] = {
-    # How it is made; the kernel doesn't keep it.
+    Device: frozenset({"group", "master"}),
+    # How it is made, or goes home; the kernel doesn't keep it.
     Address: frozenset({"detect", "prefix_route"}),
     Route: frozenset({"onlink", "replaces"}),
-    StateFile: frozenset({"content", "mode"}),
+    StateFile: frozenset({"content", "mode", "replaces"}),
 }
 _PASSING = (NoAddress, NoRoute)
 """Steps on the way, nothing that lasts."""
@@ -80,6 +82,10 @@ _ALTERNATIVES = {
     ("protocol", "tcp"): "udp",
     ("protocol", "udp"): "tcp",
     ("protocol", "sctp"): "tcp",
+    ("shaped", "inside"): "outside",
+    ("shaped", "outside"): "inside",
+    ("match", "source"): "destination",
+    ("match", "destination"): "source",
     ("policy", "same-bridge"): "isolated",
     ("policy", "isolated"): "same-bridge",
 }

@@ -7,7 +7,9 @@ from typing import Any
 Json = dict[str, Any]
 
 
-def attached(bench: Any, make: Any, *subnets: str, name: str = "c1", ifname: str = "eth0", **more: Any) -> Any:
+def attached(
+    bench: Any, make: Any, *subnets: str, name: str = "c1", ifname: str = "eth0", **more: Any
+) -> Any:
     """A pod with ``ifname`` on bridge ``br0``, which is its gateway; ``more`` are options of bridge."""
     bench.lab.allowed.add(more.get("bridge", "br0"))
     pod = bench.pod(name, ifname, netns=more.pop("netns", None))

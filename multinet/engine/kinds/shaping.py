@@ -165,7 +165,7 @@ class RedirectKind(Kind[Redirect]):
             return
         filters = stack.filters(link.index, INGRESS)
         ours = [found for found in filters if _leads(found, to.index if to else 0)]
-        if not ours:
+        if filters and not ours:
             return
         alone = len(ours) == len(filters)
         remove_all = messages.delete_ingress_qdisc if alone else messages.delete_redirect_filter
