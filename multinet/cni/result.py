@@ -56,21 +56,32 @@ class Route(msgspec.Struct, frozen=True):
     """A route in the container; without ``gw`` it goes by the address's gateway, or on-link."""
 
     dst: str
+    """Destination, a CIDR."""
     gw: str = ""
+    """Next hop."""
     mtu: int = 0
+    """Path MTU; 0: the link's."""
     advmss: int = 0
+    """Largest TCP segment to advertise, in bytes; 0: by the MTU."""
     priority: int = 0
+    """Metric: the lowest wins."""
     table: int | None = None
+    """Routing table; default: main (254)."""
     scope: int | None = None
+    """0 universe, 253 link, 254 host; default: universe."""
 
 
 class DNS(msgspec.Struct, frozen=True):
     """What the container's resolver should be told; false when it says nothing."""
 
     nameservers: tuple[str, ...] = ()
+    """Addresses of name servers."""
     domain: str = ""
+    """The local domain."""
     search: tuple[str, ...] = ()
+    """Domains to look short names up in."""
     options: tuple[str, ...] = ()
+    """Options of the resolver."""
 
     def __bool__(self) -> bool:
         return bool(self.nameservers or self.domain or self.search or self.options)

@@ -17,7 +17,7 @@ from multinet.adapters.netns import Netns
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.result import Result
 from multinet.core.desired import Difference
-from multinet.delegates.dhcp_conf import Plan, load
+from multinet.delegates.dhcp_conf import DhcpConf, Plan, load
 from multinet.dhcp.keeper import Keeper
 from multinet.dhcp.lease import result_of
 from multinet.dhcp.place import Place
@@ -35,6 +35,7 @@ _CARRIER = 10.0
 class Dhcp:
     """Implements ``ports.Ipam``."""
 
+    conf = DhcpConf
     needs_link = True
 
     def __init__(self) -> None:

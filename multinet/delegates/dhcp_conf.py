@@ -45,16 +45,20 @@ class ProvidedOption(msgspec.Struct, frozen=True, rename="camel"):
     """An option to send: its value as text, as hexadecimal digits, or out of ``CNI_ARGS``."""
 
     option: str
+    """Its name (``host-name``, ``vendor-class-identifier``, …) or its number as text."""
     value: str = ""
+    """The value as text."""
     from_arg: str = ""
     """Key in ``CNI_ARGS``; wins over ``value`` if it is there."""
     hex: str = ""
+    """The value as hexadecimal digits."""
 
 
 class RequestedOption(msgspec.Struct, frozen=True, rename="camel"):
     """An option to ask for."""
 
     option: str = ""
+    """Its name or its number as text."""
     skip_default: bool = False
     """Ask for nothing but what is listed."""
     optional: bool = True
@@ -65,9 +69,13 @@ class DhcpConf(msgspec.Struct, frozen=True, rename="camel"):
     """The ``ipam`` object. ``daemonSocketPath`` is the reference plugin's; our daemon keeps leases itself."""
 
     daemon_socket_path: str = ""
+    """Accepted, and without effect: the node daemon keeps the leases."""
     provide: tuple[ProvidedOption, ...] = ()
+    """Options to send."""
     request: tuple[RequestedOption, ...] = ()
+    """Options to ask for, beside the usual ones."""
     priority: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)] = 0
+    """Metric of every route; 0: the kernel's."""
     broadcast: bool | None = None
     """Ask for answers to the broadcast address; by default only where an interface shares its MAC."""
     client_id: Literal["attachment", "mac", "pod"] = "attachment"

@@ -14,7 +14,7 @@ from functools import lru_cache
 from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.cni.result import DNS, IPConfig, Result
 from multinet.core.desired import Difference, Owner
-from multinet.delegates.host_local_conf import Plan, folder_of, load
+from multinet.delegates.host_local_conf import HostLocalConf, Plan, folder_of, load
 from multinet.ports import IpamRequest
 from multinet.sdk.address_files import AddressFiles, LockedFiles, holder, legacy_holder
 from multinet.sdk.address_ranges import AddressRange, RangeSet
@@ -29,6 +29,8 @@ _FOLDERS = 256
 
 class HostLocal:
     """Implements ``ports.Ipam``; one object serves all networks and threads of a process."""
+
+    conf = HostLocalConf
 
     def __init__(self) -> None:
         self._files = lru_cache(maxsize=_FOLDERS)(AddressFiles)

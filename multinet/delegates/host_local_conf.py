@@ -41,10 +41,15 @@ class HostLocalConf(RangeConf, frozen=True, rename="camel"):
     """The ``ipam`` object; the inherited keys are the old style of naming one range."""
 
     ranges: tuple[tuple[RangeConf, ...], ...] = ()
+    """Range sets: the pod gets one address out of each, from the first of its ranges that has one free."""
     exclude: tuple[str, ...] = ()
+    """Addresses and subnets that are never given out."""
     routes: tuple[Route, ...] = ()
+    """Routes for the result."""
     data_dir: str = ""
+    """Folder of the address files; default ``/var/lib/cni/networks``, a folder for each network in it."""
     resolv_conf: str = ""
+    """A file in the form of resolv.conf(5) whose servers and domains the result has."""
 
 
 class _Runtime(RuntimeIps, frozen=True, rename="camel"):

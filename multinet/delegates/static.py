@@ -38,15 +38,20 @@ class AddressConf(msgspec.Struct, frozen=True):
     """One of ``ipam.addresses``: with prefix length, and perhaps a gateway. ``version`` is ignored."""
 
     address: str = ""
+    """The address with its prefix length."""
     gateway: str = ""
+    """The gateway of its subnet."""
 
 
 class StaticConf(msgspec.Struct, frozen=True):
     """The ``ipam`` object."""
 
     addresses: tuple[AddressConf, ...] = ()
+    """The pod's addresses, unless the runtime or an argument names others."""
     routes: tuple[Route, ...] = ()
+    """Routes for the result."""
     dns: DNS = DNS()
+    """Name servers and domains for the result."""
 
 
 class _Placed(msgspec.Struct, frozen=True):
@@ -61,6 +66,8 @@ class _Placed(msgspec.Struct, frozen=True):
 
 class Static:
     """Implements ``ports.Ipam``."""
+
+    conf = StaticConf
 
     def allocate(self, request: IpamRequest) -> Result:
         """The addresses of the request, in order; none at all is no failure here.

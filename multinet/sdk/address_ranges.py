@@ -27,10 +27,15 @@ class RangeConf(msgspec.Struct, frozen=True, rename="camel"):
     given out like any other, and a /31, /32, /127 or /128 may be used, with all its addresses."""
 
     subnet: str | None = None
+    """The subnet, with no host bits set."""
     range_start: str = ""
+    """The first address to give out; default: the subnet's first but one."""
     range_end: str = ""
+    """The last one; default: the subnet's last, or last but one of IPv4."""
     gateway: str = ""
+    """Default: the first address of the subnet. It is never given out."""
     no_gateway: bool = False
+    """There is no gateway; a /31, /32, /127 or /128 is fine then."""
 
 
 class AddressRange(msgspec.Struct, frozen=True):

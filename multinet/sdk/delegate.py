@@ -16,9 +16,13 @@ class DNSConf(msgspec.Struct, frozen=True):
     """``dns`` of a configuration: a list that is there but empty says something, an absent one doesn't."""
 
     nameservers: tuple[str, ...] | None = None
+    """Addresses of name servers."""
     domain: str = ""
+    """The local domain."""
     search: tuple[str, ...] | None = None
+    """Domains to look short names up in."""
     options: tuple[str, ...] | None = None
+    """Options of the resolver."""
 
 
 class DelegateConf(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -31,11 +35,17 @@ class DelegateConf(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     name: str = ""
     type: str = ""
     ipam: dict[str, Any] = {}
+    """The address manager, by its ``type``, and its own options; without ``type`` there are no addresses (L2)."""
     dns: DNSConf = DNSConf()
+    """For the result; said as a whole, it takes the place of the address manager's."""
     capabilities: dict[str, bool] = {}
+    """What the runtime may hand over in ``runtimeConfig``: ``ips``, ``mac``, ``portMappings``, ``bandwidth``, …"""
     runtime_config: dict[str, Any] = {}
+    """What the runtime hands over; it goes before all other sources of the same thing."""
     args: dict[str, Any] = {}
+    """``args.cni`` has what a pod asks for: ``ips``, ``mac``, and the like."""
     prev_result: dict[str, Any] | None = None
+    """The result so far; chained plugins need it, CHECK always."""
 
     @property
     def has_ipam(self) -> bool:

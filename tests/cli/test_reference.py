@@ -24,8 +24,9 @@ BLOCK = re.compile(r"(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<kind>\w+)\n(?P<te
 PRESENT = [name for name in COMMANDS if load(name) is not None]
 
 
-def test_the_help_texts_are_the_programs() -> None:
-    command = [sys.executable, ROOT / "tools" / "cli-reference", "--check"]
+@pytest.mark.parametrize("page", ["cli-reference", "plugin-reference"])
+def test_generated_pages_are_the_programs(page: str) -> None:
+    command = [sys.executable, ROOT / "tools" / page, "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
