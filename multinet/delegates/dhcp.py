@@ -6,8 +6,10 @@ the one), and a call outside it hands its work on to the daemon. Source: plugins
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from multinet.adapters import kernel_messages as messages
 from multinet.adapters.kernel import NetworkStack
@@ -18,11 +20,13 @@ from multinet.cni.errors import CNIError, Code
 from multinet.cni.result import Result
 from multinet.core.desired import Difference
 from multinet.delegates.dhcp_conf import DhcpConf, Plan, load
-from multinet.dhcp.keeper import Keeper
 from multinet.dhcp.lease import result_of
 from multinet.dhcp.place import Place
 from multinet.dhcp.record import Record
 from multinet.ports import Ipam, IpamRequest
+
+if TYPE_CHECKING:
+    from multinet.dhcp.keeper import Keeper  # the daemon's: a plain executable needs none of it
 
 __all__ = ["Dhcp", "dhcp"]
 
@@ -114,8 +118,6 @@ def _elsewhere() -> Ipam:
 def _namespace(request: IpamRequest) -> Netns:
     """The sandbox's namespace, the caller's to close. Raises CNIError code 8."""
     if request.netns_fd is not None:
-        import os
-
         return Netns(os.dup(request.netns_fd), request.netns)
     if not request.netns:
         raise CNIError(Code.INVALID_NETNS, "dhcp needs the pod's namespace, but CNI_NETNS is empty")

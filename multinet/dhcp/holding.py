@@ -75,7 +75,7 @@ class Holding:
     def resume(self, now: float) -> None:
         """Go on after a restart, if the interface is still there."""
         try:
-            self._reach.open().close()
+            self._open().close()
         except Gone as gone:
             self._end(f"its interface has gone while nobody looked: {gone}")
             return
@@ -178,7 +178,7 @@ class Holding:
             self._close_socket()
 
     def _send(self, action: Send) -> None:
-        netns = self._reach.open()  # also when the socket is open: it would keep a dead pod's namespace
+        netns = self._open()  # also when the socket is open: it would keep a dead pod's namespace
         try:
             if self.socket is None:
                 place = self.record.place
@@ -186,8 +186,21 @@ class Holding:
         finally:
             netns.close()
         destination = IPv4Address(action.server) if action.server else _EVERYBODY
-        packet = datagram.wrap(encode(action.message), action.source, destination)
+        message = replace(action.message, mac=self.client.identity.mac)  # it may have changed just now
+        packet = datagram.wrap(encode(message), action.source, destination)
         self.socket.send(packet, action.server_mac)
+
+    def _open(self) -> Netns:
+        """The namespace with the interface, the caller's to close. Raises Gone."""
+        lease = self.record.lease
+        netns, mac = self._reach.open(lease.address if lease is not None else "")
+        if mac != self.record.place.mac:
+            _log.info("dhcp: %s: the interface has the MAC %s now", self, mac)
+            place = replace(self.record.place, mac=mac)
+            identity = replace(self.record.identity, mac=bytes.fromhex(mac.replace(":", "")))
+            self.record = replace(self.record, place=place, identity=identity)
+            self._reach.place, self.client.identity = place, identity
+        return netns
 
     def _leased(self, lease: Lease) -> None:
         old, remains = self.record.lease, self.record.remains
@@ -230,7 +243,7 @@ class Holding:
             self._end(reason)
 
     def _withdraw(self, lease: Lease) -> Remains:
-        netns = self._reach.open()
+        netns = self._open()
         try:
             return self._interfaces.withdraw(netns, self.record.place, self._result(lease))
         except CNIError as error:
@@ -240,7 +253,7 @@ class Holding:
             netns.close()
 
     def _configure(self, lease: Lease, remains: Remains) -> None:
-        netns = self._reach.open()
+        netns = self._open()
         try:
             self._interfaces.configure(netns, self.record.place, self._result(lease), remains)
         except CNIError as error:

@@ -81,7 +81,9 @@ class Keeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop renewing. Nothing is given back: the next start goes on with all leases."""
+        """Stop renewing, for good. Nothing is given back: the next keeper goes on with all leases."""
+        if self._stopping:
+            return
         self._stopping = True
         os.eventfd_write(self._wake, 1)
         if self._thread.is_alive():

@@ -41,22 +41,29 @@ class Reach:
         if netns is not None and not self._is_found():
             self._kept = Netns(os.dup(netns.fd), place.netns)
 
-    def open(self) -> Netns:
-        """The namespace, the caller's to close, with the interface in it. Raises Gone."""
+    def open(self, holds: str = "") -> tuple[Netns, str]:
+        """The namespace, the caller's to close, with the interface in it, and the interface's MAC. Raises Gone.
+
+        The MAC may be another than before if the interface still ``holds`` this address: a chained plugin may
+        change it when the lease is there.
+        """
         place = self.place
         netns = Netns(os.dup(self._kept.fd), place.netns) if self._kept else _opened(place)
         try:
             with NetworkStack(netns) as stack:
                 link = stack.link_at(place.index)
+                if link is None or link.name != place.ifname:
+                    raise Gone(f"{place.netns} has no interface {place.ifname} with index {place.index}")
+                there = {info.cidr for info in stack.addresses(place.index)} if link.mac != place.mac else ()
         except BaseException:
             netns.close()
             raise
-        if link is None or link.mac != place.mac or link.name != place.ifname:
+        if link.mac != place.mac and holds not in there:
             netns.close()
             raise Gone(
-                f"{place.netns} has no interface {place.ifname} with index {place.index} and {place.mac}"
+                f"{place.ifname} in {place.netns} is another one now: its MAC is {link.mac}, not {place.mac}"
             )
-        return netns
+        return netns, link.mac
 
     def close(self) -> None:
         """Let go of the namespace; safe to repeat."""

@@ -304,6 +304,22 @@ def test_a_link_that_goes_ends_the_lease(net: Network, macvlan: Any) -> None:
     pod.delete(conf)
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_mac_that_changes_later(net: Network, make: Any, restarted: bool) -> None:
+    """As a chained tuning plugin changes it: it is the same interface, since it has the address."""
+    server, pod, conf = net.told(obliging(lease(3))), net.bench.pod(), bridged(net, make)
+    pod.add(conf)
+    pod.ip("link", "set", "eth0", "address", "02:00:00:00:00:77")
+    if restarted:
+        net.stop_keeper()
+        net.start_keeper()
+    before = net.record()["lease"]["expiry"]
+    until(lambda: net.record()["lease"]["expiry"] > before, "a renewal")
+    renewal = server.seen[2]
+    assert renewal.message[28:34] == bytes.fromhex("020000000077") and renewal.from_mac == "02:00:00:00:00:77"
+    assert net.record()["place"]["mac"] == "02:00:00:00:00:77"
+
+
 def test_gc_gives_back_what_is_not_valid(net: Network, make: Any) -> None:
     server, conf = net.dnsmasq(), bridged(net, make)
     kept, stale = net.bench.pod(), net.bench.pod()

@@ -186,7 +186,7 @@ class ToldServer:
 
     def _run(self) -> None:
         while not self._stopping:
-            with suppress(TimeoutError):
+            with suppress(OSError):  # the link's other end may be down for a while
                 frame, address = self._socket.recvfrom(4096)
                 if (
                     address[2] != socket.PACKET_OUTGOING
