@@ -11,10 +11,10 @@ SOURCES := multinet tests
 TESTS ?= tests
 WORKERS ?= auto
 
-.PHONY: help setup packages shim demo test check format bench lock clean
+.PHONY: help setup packages shim demo test test-vm check format bench lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: packages $(VENV)/.complete $(SHIM) ## Debian packages, virtual environment with locked dependencies, the compiled shim
 
@@ -42,8 +42,11 @@ check: setup ## Style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: check ## Everything: checks, then all tests on the real kernel (needs root)
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -rs $(TESTS)
+test: check ## Everything: checks, then all tests; what this kernel lacks in a virtual machine (needs root)
+	$(BIN)/python -m tests.vm both --workers $(WORKERS) $(TESTS)
+
+test-vm: setup ## Only the tests of what this kernel lacks, in the virtual machine: TESTS="tests/delegates -k vlan"
+	$(BIN)/python -m tests.vm guest $(TESTS)
 
 format: setup ## Put the sources into shape
 	$(BIN)/ruff format $(SOURCES)
@@ -58,5 +61,5 @@ lock: ## Resolve the dependencies anew (needs uv)
 	    --no-header --output-file requirements.lock pyproject.toml tools/build.in
 
 clean: ## Remove what was built and installed here
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

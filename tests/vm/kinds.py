@@ -17,15 +17,14 @@ _SCRIPTS = {
     "bond": "ip link add x type bond mode active-backup",
     "bridge_ct": "nft 'add table bridge t; add chain bridge t c { type filter hook forward priority 0; };"
     " add rule bridge t c ct state established accept'",
+    "bridge_meta": "nft 'add table bridge t; add chain bridge t c { type filter hook forward priority 0; };"
+    " add rule bridge t c meta ibrname br0 drop'",
     "dummy": "ip link add x type dummy",
     "flower": f"{_TRAFFIC_CLASS} flower action drop",
     "fq_codel": "tc qdisc add dev p root fq_codel",
     "gact": f"{_TRAFFIC_CLASS} u32 match u32 0 0 action drop",
-    "geneve": "ip link add x type geneve id 5 remote 192.0.2.1",
-    "gre": "ip link add x type gretap remote 192.0.2.1",
     "ifb": "ip link add x type ifb",
     "ipvlan": "ip link add link p name x type ipvlan mode l2",
-    "macsec": "ip link add link p name x type macsec",
     "macvlan": "ip link add link p name x type macvlan mode bridge",
     "macvtap": "ip link add link p name x type macvtap",
     "matchall": f"{_TRAFFIC_CLASS} matchall action drop",
@@ -38,7 +37,6 @@ _SCRIPTS = {
     "vlan_filtering": "ip link add x type bridge vlan_filtering 1; ip link set p master x; bridge vlan add dev p vid 5",
     "vrf": "ip link add x type vrf table 100",
     "vxlan": "ip link add x type vxlan id 5 dev p dstport 4789",
-    "wireguard": "ip link add x type wireguard",
 }
 
 KINDS = frozenset(_SCRIPTS) | {"sctp"}
