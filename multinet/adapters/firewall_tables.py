@@ -13,6 +13,7 @@ same time, with ten pods and with ten thousand (the rules are in `firewall_frame
             elements = { 0.0.0.0 . tcp . 8080 . 10.1.2.3 . 10.1.2.0 comment "multinet:…" } }
         set forward4 { type ipv4_addr; elements = { 10.1.2.3 comment "multinet:…" } }
         set holders { type ifname . ifname; elements = { "9c21…" . "0f3a…" } }
+        set bridges, bridge-pairs, bridge-users (and isolated of table bridge): see firewall_isolation
     }
     table bridge multinet {
         set guarded { type ifname; elements = { "veth0a…" comment "multinet:…" } }
@@ -42,7 +43,6 @@ import msgspec
 from multinet.adapters.nftables_keys import Part, part_of, parts_of
 from multinet.adapters.nftables_netlink import ElementChange
 from multinet.core.desired import (
-    BridgeIsolation,
     ForwardAccept,
     MacGuard,
     Masquerade,
@@ -81,7 +81,10 @@ _VERSIONED = re.compile(r"([a-z-]+)([46])(?:-\d+)?")
 
 
 class SetLayout(msgspec.Struct, frozen=True):
-    """What a set is keyed by, what a map gives, and which kind of item its elements are for (None: claims)."""
+    """What a set is keyed by, what a map gives, and which kind of item has its elements.
+
+    None: claims, and what belongs to a bridge (`firewall_isolation`).
+    """
 
     key: tuple[str, ...]
     data: tuple[str, ...] = ()
@@ -98,7 +101,7 @@ _LAYOUTS: dict[tuple[str, str], SetLayout] = {
     ("inet", "holders"): SetLayout(("ifname", "ifname")),
     ("inet", "bridges"): SetLayout(("ifname",)),
     ("inet", "bridge-pairs"): SetLayout(("ifname", "ifname")),
-    ("inet", "bridge-users"): SetLayout(("ifname", "ifname"), holds=BridgeIsolation),
+    ("inet", "bridge-users"): SetLayout(("ifname", "ifname")),
     ("bridge", "isolated"): SetLayout(("ifname",)),
     ("bridge", "guarded"): SetLayout(("ifname",), holds=MacGuard),
     ("bridge", "allowed"): SetLayout(("ifname", "ether_addr"), holds=MacGuard),

@@ -8,6 +8,8 @@ import pytest
 
 from multinet.adapters.conntrack import UDP, ConntrackSocket
 from multinet.adapters.firewall import HostFirewall
+from multinet.adapters.iptables_port_words import chain_of
+from multinet.cni.errors import CNIError
 from multinet.core.desired import Owner, PortMapping
 from tests.adapters.node import (
     BEYOND,
@@ -219,8 +221,6 @@ BEYOND_NODE_ADDRESS = "198.51.100.2"
 
 @pytest.mark.parametrize("kind", ["break", "command"])
 def test_conditions_cant_begin_another_command(node: Node, kind: str) -> None:
-    from multinet.cni.errors import CNIError
-
     evil = {"break": "tcp\nflush ruleset", "command": "; flush ruleset"}[kind]
     with pytest.raises(CNIError, match="condition"):
         node.firewall.apply([mapping(conditions=(evil,))])
@@ -247,16 +247,20 @@ def test_neighbours_dont_reach_the_nodes_loopback(node: Node) -> None:
 
 SERVICE = """
 table ip kube-proxy {
-    chain services { ip daddr 192.0.2.2 tcp dport 8080 dnat to 10.9.0.3:80
-        ip daddr 10.96.0.1 tcp dport 8080 dnat to 10.9.0.2:80 }
-    chain prerouting { type nat hook prerouting priority dstnat
+    chain services {
+        ip daddr 192.0.2.2 tcp dport 8080 dnat to 10.9.0.3:80
+        ip daddr 10.96.0.1 tcp dport 8080 dnat to 10.9.0.2:80
+    }
+    chain prerouting {
+        type nat hook prerouting priority -100
         jump services
     }
-    chain output { type nat hook output priority -100
+    chain output {
+        type nat hook output priority -100
         jump services
     }
 }
-""".replace("{ ip daddr", "{\n ip daddr").replace("}\n    chain prerouting", "\n}\n    chain prerouting")
+"""
 
 
 @pytest.mark.parametrize("first", ["service", "mapping"])
@@ -275,6 +279,13 @@ def test_a_service_comes_first_and_keeps_its_clients_addresses(node: Node, first
     assert ask(node.b, "10.96.0.1", 8080) == f"a {POD_B[4]}"
 
 
+TRACKING = """
+table inet tracking {
+    chain c { type filter hook input priority 0; ct state new accept; }
+}
+"""
+
+
 @BOTH
 @FAMILIES
 def test_udp_flows_follow_the_mapping(node: Node, backend: str, version: int) -> None:
@@ -288,12 +299,7 @@ def test_udp_flows_follow_the_mapping(node: Node, backend: str, version: int) ->
     ):
         assert ask_by(client, NODE[version], 8080) == f"node {OUTSIDE[version]}"
         assert ask_by(passing, BEYOND[version], 8080) == f"beyond {OUTSIDE[version]}"
-        node.lab.run(
-            "nft",
-            "-f",
-            "-",
-            stdin="table inet tracking { chain c { type filter hook input priority 0; ct state new accept; }; }",
-        )
+        node.lab.run("nft", "-f", "-", stdin=TRACKING)
         assert ask_by(client, NODE[version], 8080) == f"node {OUTSIDE[version]}"
         assert ask_by(passing, BEYOND[version], 8080) == f"beyond {OUTSIDE[version]}"
         before = {flow.destination: flow.key for flow in flows(node, version)}
@@ -372,8 +378,6 @@ def test_damage_is_reported_and_repaired(node: Node, damage: str) -> None:
     ],
 )
 def test_damage_in_iptables_is_reported_and_repaired(node: Node, damage: str) -> None:
-    from multinet.adapters.iptables_port_words import chain_of
-
     node.serve(node.a, POD_A, 80, name="a")
     items = [mapping(backend="iptables"), mapping(backend="iptables", protocol="udp", host_ip=NODE[4])]
     node.firewall.apply(items)
