@@ -17,6 +17,7 @@ from multinet.core.desired import (
     PacketRule,
     Route,
     StateFile,
+    Sysctl,
 )
 
 __all__ = ["untrue"]
@@ -27,7 +28,7 @@ _WAYS: dict[type[Any], frozenset[str]] = {
     Device: frozenset({"group", "master"}),
     # How it is made, or goes home; the kernel doesn't keep it.
     Address: frozenset({"detect", "prefix_route"}),
-    Route: frozenset({"onlink", "replaces"}),
+    Route: frozenset({"onlink", "replaces", "protocol"}),
     StateFile: frozenset({"content", "mode", "replaces"}),
 }
 _PASSING = (NoAddress, NoRoute)
@@ -42,6 +43,8 @@ def untrue(items: Sequence[AnyItem]) -> Iterator[tuple[AnyItem, str]]:
         for field in msgspec.structs.fields(type(item)):
             if field.name in _MEMORY or field.name in _WAYS.get(type(item), frozenset()):
                 continue
+            if field.name == "key" and isinstance(item, Sysctl) and item.tolerant:
+                continue  # a kernel may lack it
             for other in _others(item, field.name, getattr(item, field.name)):
                 yield msgspec.structs.replace(item, **{field.name: other}), field.name
 

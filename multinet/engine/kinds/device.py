@@ -57,7 +57,7 @@ class DeviceKind(Kind[Device]):
             return
         for field, want, have in (
             ("permanent MAC", item.permanent_mac, link.permanent_mac),
-            ("PCI address", item.pci_id, link.pci_id),
+            ("PCI address", item.pci_id, link.pci_id or item.pci_id),
             ("alias", item.host_name, link.alias),
         ):
             if want and have != want:

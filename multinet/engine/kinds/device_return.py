@@ -23,14 +23,16 @@ __all__ = ["bring_home", "is_that_device"]
 _log = logging.getLogger(__name__)
 _LONGEST_NAME = 15
 _SUFFIXES = 100
+_TRIES = 3
 
 
 def is_that_device(link: LinkInfo, item: Device) -> bool:
     """Whether nothing that can't be changed speaks against it, and it isn't another attachment's."""
     if link.name == "lo" or link.alias.startswith("multinet:") or link.kind != item.link_kind:
         return False
-    hardware = ((item.permanent_mac, link.permanent_mac), (item.pci_id, link.pci_id))
-    return all(not wanted or wanted == found for wanted, found in hardware)
+    if item.permanent_mac and link.permanent_mac != item.permanent_mac:
+        return False
+    return not item.pci_id or link.pci_id in ("", item.pci_id)  # of a virtio card only /sys has it
 
 
 def bring_home(item: Device, scene: Scene) -> None:
@@ -38,11 +40,13 @@ def bring_home(item: Device, scene: Scene) -> None:
 
     Raises CNIError code 100 with the kernel's reason.
     """
+    home = None
     if scene.sandbox is not None:
         lent = _in_sandbox(item, scene.sandbox.links())
         if lent is not None:
-            _move_out(item, lent, scene)
-    home = _on_host(item, scene.host.links())
+            home = scene.host.link(_move_out(item, lent, scene))
+    if home is None:
+        home = _on_host(item, scene.host.links())
     if home is not None:
         _put_back(item, home, scene)
 
@@ -80,18 +84,21 @@ def _on_host(item: Device, links: Iterable[LinkInfo]) -> LinkInfo | None:
     return max(found, key=lambda both: both[0])[1] if found else None
 
 
-def _move_out(item: Device, link: LinkInfo, scene: Scene) -> None:
-    """One request that moves and renames. The kernel may refuse the name after the move: it is put right then."""
+def _move_out(item: Device, link: LinkInfo, scene: Scene) -> str:
+    """One request that moves and renames; the name that it got. Raises CNIError."""
     sandbox, home = scene.stack("sandbox"), scene.host.netns.fd
-    taken = {one.name for one in scene.host.links()}
-    # Marked before it leaves: the host's side is to know it, whoever changed its alias meanwhile.
-    mark = messages.set_link(link.index, alias=item.host_name)
-    move = messages.move_link(link.index, home, _free_name(item, taken))
-    _, error = sandbox.send([mark, move])
-    if error is not None and error.errno not in (*GONE, errno.EEXIST):
-        raise refusal(Step(b"", f'failed to move link "{link.name}" home as "{item.host_name}"'), error)
-    if error is not None and error.errno == errno.EEXIST and sandbox.link_at(link.index) is not None:
-        _move_out(item, link, scene)  # somebody took the name just now: the next one
+    for attempt in range(_TRIES):
+        name = _free_name(item, {one.name for one in scene.host.links()})
+        # Marked before it leaves: the host's side is to know it, whoever changed its alias meanwhile.
+        mark = messages.set_link(link.index, alias=item.host_name)
+        _, error = sandbox.send([mark, messages.move_link(link.index, home, name)])
+        if error is None:
+            return name
+        if error.errno in GONE or (error.errno == errno.EEXIST and sandbox.link_at(link.index) is None):
+            return ""  # it has moved, but somebody took the name just now: put right like one that came by itself
+        if error.errno != errno.EEXIST or attempt == _TRIES - 1:
+            raise refusal(Step(b"", f'failed to move link "{link.name}" home as "{name}"'), error)
+    raise AssertionError("unreachable")
 
 
 def _put_back(item: Device, link: LinkInfo, scene: Scene) -> None:
