@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ import pytest
 from tests.vm.guest import Guest, GuestFailed, guest
 from tests.vm.kernel import Unavailable
 from tests.vm.report import Lane, read_lane, table
+from tests.vm.turns import alone
 
 _REPORTS = Path(__file__).resolve().parents[2] / "build" / "reports"
 _OWN = "this kernel"
@@ -90,13 +93,19 @@ def run_in(machine: Guest, tests: list[str]) -> Lane:
     out = _REPORTS / "vm"
     out.mkdir(exist_ok=True)
     junit = out / "guest.xml"
+    with alone(_REPORTS / "vm.lock", "waiting for another run's virtual machine"):
+        return _boot(machine, tests, out, junit)
+
+
+def _boot(machine: Guest, tests: list[str], out: Path, junit: Path) -> Lane:
     junit.unlink(missing_ok=True)
     (out / "tests").write_text("".join(f"{test}\n" for test in tests))
     print(f"\nbooting Linux {machine.kernel.release} for {len(tests)} tests", flush=True)
     started = time.monotonic()
     # A worker takes as long to start as a few tests to run.
     workers = "2" if len(tests) > 4 else "0"
-    command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-n", workers]
+    command = ["env", f"PYTEST_ADDOPTS={os.environ.get('PYTEST_ADDOPTS', '')}"]
+    command += [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-n", workers]
     command += ["--dist", "worksteal", "-rs", "--lacking=run", f"--junitxml={junit}", f"@{out}/tests"]
     try:
         code = machine.run(command, out, _SECONDS)
@@ -106,4 +115,5 @@ def run_in(machine: Guest, tests: list[str]) -> Lane:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the machine is ended too
     sys.exit(main())

@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.vm.turns import alone
+
 _METAPACKAGE = "linux-image-amd64"
 """Depends on Debian's newest kernel for ordinary machines (neither the real-time nor the cloud one)."""
 
@@ -27,14 +29,19 @@ class DebianKernel:
 
 def debian_kernel(cache: Path) -> DebianKernel:
     """The kernel kept in ``cache``; fetched if there is none. Raises ``Unavailable``."""
-    for image in sorted(cache.glob("linux-image-*/boot/vmlinuz-*"), key=lambda path: path.stat().st_mtime):
-        return DebianKernel(image.name.removeprefix("vmlinuz-"), image)
-    package = _newest_package()
+    with alone(cache / "lock", "waiting for another run to fetch the kernel"):
+        images = sorted(cache.glob("linux-image-*/boot/vmlinuz-*"), key=lambda path: path.stat().st_mtime)
+        image = images[-1] if images else _fetched(_newest_package(), cache)
+    return DebianKernel(image.name.removeprefix("vmlinuz-"), image)
+
+
+def _fetched(package: str, cache: Path) -> Path:
+    """The image out of ``package``, unpacked into ``cache`` as a whole or not at all."""
+    print(f"fetching {package} for the virtual machine", file=sys.stderr, flush=True)
     release = package.removeprefix("linux-image-")
-    print(f"fetching {package} for the virtual machine", file=sys.stderr)
     unpacking = cache / "unpacking"
     shutil.rmtree(unpacking, ignore_errors=True)
-    unpacking.mkdir(parents=True)
+    unpacking.mkdir()
     # apt-get would give the download to a user that can't read this folder.
     _run("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package, inside=unpacking)
     archive = next(unpacking.glob("*.deb"))
@@ -42,7 +49,7 @@ def debian_kernel(cache: Path) -> DebianKernel:
     archive.unlink()
     _run("depmod", "-b", str(unpacking), release)
     unpacking.rename(cache / package)
-    return DebianKernel(release, cache / package / "boot" / f"vmlinuz-{release}")
+    return cache / package / "boot" / f"vmlinuz-{release}"
 
 
 def _newest_package() -> str:
