@@ -7,6 +7,7 @@ from typing import Any
 from multinet.cni.errors import InvalidConfig
 from multinet.npwg.element_rules import parse_hardware_address
 from multinet.sdk.delegate import DelegateConf
+from multinet.sdk.ipam import member
 
 
 def requested_mac(conf: DelegateConf, argument: str) -> str:
@@ -14,11 +15,9 @@ def requested_mac(conf: DelegateConf, argument: str) -> str:
 
     Raises InvalidConfig that names the place.
     """
-    cni_args = conf.args.get("cni")
-    by_args = cni_args.get("mac") if isinstance(cni_args, dict) else None
     for path, value in (
-        ("$.runtimeConfig.mac", conf.runtime_config.get("mac")),
-        ("$.args.cni.mac", by_args),
+        ("$.runtimeConfig.mac", member(conf.runtime_config, "mac")),
+        ("$.args.cni.mac", member(member(conf.args, "cni"), "mac")),
         ("CNI_ARGS MAC", argument),
     ):
         if value:
