@@ -435,9 +435,7 @@ def test_a_device_that_leaves_between_decision_and_move(bench: Any, conf: Json, 
 
 
 @pytest.mark.parametrize("how", ["device", "hwaddr", "pciBusID", "deviceID"])
-def test_two_pods_that_want_one_device(
-    bench: Any, conf: Json, refused: Any, sys: Sys, how: str
-) -> None:
+def test_two_pods_that_want_one_device(bench: Any, conf: Json, refused: Any, sys: Sys, how: str) -> None:
     sys.card("0000:03:00.0", "dev0")
     values = {"device": "dev0", "hwaddr": home(bench)["address"], "pciBusID": "0000:03:00.0"}
     if how == "deviceID":
@@ -497,9 +495,7 @@ def test_bad_input(bench: Any, conf: Json, refused: Any, sys: Sys, bad: Json, co
     assert not changes(before, bench.snapshot(pod.netns))
 
 
-def test_another_attachments_link_is_none_to_lend(
-    bench: Any, conf: Json, make: Any, refused: Any
-) -> None:
+def test_another_attachments_link_is_none_to_lend(bench: Any, conf: Json, make: Any, refused: Any) -> None:
     bench.lab.allowed.add("br0")
     first = bench.pod("first")
     first.add(make("bridge", bridge="br0"))
@@ -521,10 +517,14 @@ def test_gc(bench: Any, conf: Json) -> None:
     pod.add(conf)
     valid = [{"containerID": pod.container_id, "ifname": "eth0"}]
     plugin.gc(pod.call("GC", conf | {"cni.dev/valid-attachments": valid}, netns=""), bench.node())
-    plugin.gc(pod.call("GC", conf | {"name": "other", "cni.dev/valid-attachments": []}, netns=""), bench.node())
+    plugin.gc(
+        pod.call("GC", conf | {"name": "other", "cni.dev/valid-attachments": []}, netns=""), bench.node()
+    )
     pod.check_both(conf)
     assert bench.files() == [f"lent/{pod.container_id}_eth0.json"]
-    bench.lab.ip("link", "set", "eth0", "netns", bench.lab.host.path, netns=pod.netns)  # as the kernel does it
+    bench.lab.ip(
+        "link", "set", "eth0", "netns", bench.lab.host.path, netns=pod.netns
+    )  # as the kernel does it
     plugin.gc(pod.call("GC", conf | {"cni.dev/valid-attachments": []}, netns=""), bench.node())
     pod.attached = None
     assert not changes(before, bench.snapshot())
