@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address
 
 from multinet.adapters import netlink as nl
 from multinet.adapters import rtnetlink as rt
@@ -33,6 +34,8 @@ from multinet.adapters.kernel_values import (
 from multinet.adapters.netns import Netns
 from multinet.cni.addresses import address_of as ip_address_of
 
+_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
+"""What the kernel says of an address without a route, or with one that forbids it: unreachable, prohibit, blackhole."""
 _NAME_ROOM = 16
 """IFNAMSIZ, the closing NUL counted in."""
 
@@ -127,6 +130,20 @@ class NetworkStack:
             return 0
         route = route_of(answer) if answer is not None else None
         return route.hops[0][1] if route is not None else 0
+
+    def route_to(self, address: IPv4Address | IPv6Address) -> RouteInfo | None:
+        """The unicast route that a packet to ``address`` takes, as it stands in its table; None without one."""
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        header = rt.rtmsg(family, address.max_prefixlen, 0, 0, 0, 0, rt.RTM_F_FIB_MATCH)
+        try:
+            answer = self._socket.get(
+                nl.message(rt.RTM_GETROUTE, 0, header, nl.attribute(rt.RTA_DST, address.packed))
+            )
+        except nl.NetlinkError as error:
+            if error.errno not in _UNREACHABLE:
+                raise
+            return None
+        return route_of(answer) if answer is not None else None
 
     def rules(self) -> list[RuleInfo]:
         """Policy rules of both families that lead to a table."""

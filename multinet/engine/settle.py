@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from multinet.adapters.kernel_values import LinkInfo
 from multinet.cni.addresses import interface_of
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Address, Veth
@@ -58,6 +59,8 @@ def wait_for_addresses(addresses: Sequence[Address], scene: Scene, indexes: Inde
                     )
             if not any(address.tentative for address in present):
                 break
+            if _is_unopened(stack.link_at(indexes["sandbox", name])):
+                break
             if time.monotonic() > limit:
                 link = stack.link_at(indexes["sandbox", name])
                 if link is None or not link.running:
@@ -68,6 +71,11 @@ def wait_for_addresses(addresses: Sequence[Address], scene: Scene, indexes: Inde
                     f"after {_DAD_LIMIT:.0f} seconds",
                 )
             pause = _rest(pause, scene)
+
+
+def _is_unopened(link: LinkInfo | None) -> bool:
+    """A tap has no carrier until a process opens it, which no ADD can wait for."""
+    return link is not None and link.tun is not None and not link.running
 
 
 def _rest(pause: float, scene: Scene) -> float:

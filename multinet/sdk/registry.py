@@ -24,8 +24,10 @@ _OWN = {
     "ipvlan": "multinet.delegates.ipvlan:ipvlan",
     "loopback": "multinet.delegates.loopback:loopback",
     "macvlan": "multinet.delegates.macvlan:macvlan",
+    "ptp": "multinet.delegates.ptp:ptp",
     "static": "multinet.delegates.static:static",
     "tuning": "multinet.delegates.tuning:tuning",
+    "tap": "multinet.delegates.tap:tap",
     "vlan": "multinet.delegates.vlan:vlan",
 }
 

@@ -45,6 +45,8 @@ def untrue(items: Sequence[AnyItem]) -> Iterator[tuple[AnyItem, str]]:
                 continue
             if field.name == "key" and isinstance(item, Sysctl) and item.tolerant:
                 continue  # a kernel may lack it
+            if field.name == "scope" and isinstance(item, Route) and ":" in item.dst:
+                continue  # IPv6 routes have none
             for other in _others(item, field.name, getattr(item, field.name)):
                 yield msgspec.structs.replace(item, **{field.name: other}), field.name
 
@@ -68,7 +70,7 @@ def _other_text(name: str, value: str) -> str:
     parts = value.split(":")
     if len(parts) == 6 and all(len(part) == 2 for part in parts):
         return ":".join([*parts[:5], "00" if parts[5] != "00" else "01"])
-    if name in ("cidr", "container_cidr", "dst", "source"):
+    if name in ("address", "cidr", "container_cidr", "dst", "source"):
         address, slash, prefix = value.partition("/")
         return f"{'2001:db8:ffff::77' if ':' in address else '198.51.100.77'}{slash}{prefix}"
     return _ALTERNATIVES.get((name, value), f"{value[:-1]}{'x' if value[-1] != 'x' else 'y'}")
@@ -89,6 +91,8 @@ _ALTERNATIVES = {
     ("shaped", "outside"): "inside",
     ("match", "source"): "destination",
     ("match", "destination"): "source",
+    ("backend", "nftables"): "iptables",
+    ("backend", "iptables"): "nftables",
     ("policy", "same-bridge"): "isolated",
     ("policy", "isolated"): "same-bridge",
 }

@@ -15,6 +15,7 @@ from multinet.core.desired import (
     LinkSettings,
     LinkUp,
     Macvlan,
+    Neighbour,
     NoAddress,
     PacketRule,
     Redirect,
@@ -22,6 +23,7 @@ from multinet.core.desired import (
     StateFile,
     SubnetBucket,
     Sysctl,
+    Tap,
     TokenBucket,
     Veth,
     Vlan,
@@ -33,10 +35,11 @@ from multinet.engine.kinds.device import DeviceKind
 from multinet.engine.kinds.link_settings import LinkSettingsKind
 from multinet.engine.kinds.plain import DummyKind
 from multinet.engine.kinds.hierarchy import SubnetBucketKind
-from multinet.engine.kinds.routing import AddressKind, NoAddressKind, RouteKind
+from multinet.engine.kinds.routing import AddressKind, NeighbourKind, NoAddressKind, RouteKind
 from multinet.engine.kinds.settings import LinkUpKind, SysctlKind
 from multinet.engine.kinds.shaping import IfbKind, RedirectKind, TokenBucketKind
 from multinet.engine.kinds.state_file import StateFileKind
+from multinet.engine.kinds.tap import TapKind
 from multinet.engine.kinds.veth import VethKind
 
 __all__ = ["kind_of"]
@@ -51,12 +54,14 @@ _KINDS: dict[type[Any], Kind[Any]] = {
     Ifb: IfbKind(),
     LinkUp: LinkUpKind(),
     Macvlan: MacvlanKind(),
+    Neighbour: NeighbourKind(),
     NoAddress: NoAddressKind(),
     Redirect: RedirectKind(),
     Route: RouteKind(),
     StateFile: StateFileKind(),
     SubnetBucket: SubnetBucketKind(),
     Sysctl: SysctlKind(),
+    Tap: TapKind(),
     TokenBucket: TokenBucketKind(),
     Veth: VethKind(),
     Vlan: VlanKind(),
