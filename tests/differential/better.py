@@ -58,6 +58,11 @@ IPV6_SYSCTLS = Improvement(
     "IPv6 settings of the pod's interface",
     differs("after ADD > sandbox > sysctls > net/ipv6/conf/*/keep_addr_on_down", theirs="0", ours="1"),
 )
+ANNOUNCED_V4 = Improvement(
+    ALL,
+    "announcement",
+    differs("after ADD > sandbox > sysctls > net/ipv4/conf/*/arp_notify", theirs="0", ours="1"),
+)
 ANNOUNCED = Improvement(
     ALL,
     "announcement",
@@ -152,4 +157,65 @@ FOREIGN_ADDRESS = Improvement(
         differs("ADD > refused > code", theirs=999, ours=ABSENT),
         differs("ADD > result > *", theirs=ABSENT),
     ),
+)
+
+LIMITS_GONE = Improvement(
+    "bandwidth",
+    "limits on the pod's interface after DEL",
+    differs("after DEL > host > queues > PEER-*", ours=ABSENT),
+)
+ONE_REDIRECTION = Improvement(
+    "bandwidth",
+    "filter that redirects",
+    differs(
+        "after ADD > host > queues > PEER-* filters",
+        theirs=_has("action order 2"),
+        ours=_has("action order 1"),
+    ),
+)
+
+BACKUP = Improvement(
+    "tuning",
+    "backup file",
+    either(
+        differs("after ADD > files > tuning/c-1_eth0.json > attachment > *", theirs=ABSENT),
+        differs("after ADD > files > tuning/c-1_eth0.json > sysctl > *", theirs=ABSENT),
+    ),
+)
+SYSCTLS_BACK = Improvement(
+    "tuning",
+    "sysctls at DEL",
+    lambda found: found.at.startswith("after DEL > sandbox > sysctls > ") and found.ours == found.before,
+)
+IFNAME_CHECK = Improvement(
+    "tuning",
+    "CHECK of a sysctl with `IFNAME`",
+    differs("CHECK > *", theirs=_has("/conf/IFNAME/"), ours="fine"),
+)
+SPELLING = Improvement(
+    "tuning",
+    "MAC in capitals",
+    either(
+        differs("ADD > result > interfaces > * > mac", theirs="02:00:00:00:00:AB", ours="02:00:00:00:00:ab"),
+        differs("CHECK > *", theirs=_has("Tuning configured Ethernet"), ours="fine"),
+    ),
+)
+DEVICE_AGAIN = Improvement(
+    "host-device", "DEL twice", differs("DEL again", theirs=_has("Link not found"), ours="fine")
+)
+DEVICE_BACK = Improvement(
+    "host-device",
+    "device that comes home",
+    lambda found: found.at.startswith("after DEL > host > links > up0 > ") and found.ours == found.before,
+)
+DEVICE_DNS = Improvement(
+    "host-device", "`dns` of the configuration without IPAM", differs("ADD > result > dns > *", theirs=ABSENT)
+)
+DEVICE_NEVER_MOVED = Improvement(
+    "host-device", "DEL twice", differs("DEL*", theirs=_has("Link not found"), ours="fine")
+)
+OTHERS_DEVICE = Improvement(
+    ALL,
+    "DEL for a namespace that isn't the attachment's",
+    differs("DEL*", theirs=_has('failed to restore "lo"'), ours="fine"),
 )

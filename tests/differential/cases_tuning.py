@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.differential.case import Json
+from tests.differential import better
+from tests.differential.case import Case, Improvement, Json
 from tests.differential.conf import MAC, VERSIONS, static
 from tests.differential.table import Table
 
@@ -11,7 +12,25 @@ _FIRST: Json = {
     "bridge": "br0",
     "ipam": static("10.1.2.33/24 10.1.2.1", "2001:db8:1::33/64"),
 }
-CASES = Table("tuning", conf={"dataDir": "{dir}/tuning"}, chain=(_FIRST,))
+
+
+def _usual(case: Case) -> tuple[Improvement, ...]:
+    conf = {key.lower(): value for key, value in case.conf.items()}
+    by_args = conf.get("args", {}).get("cni", {})
+    sysctls = {**conf.get("sysctl", {}), **by_args.get("sysctl", {})}
+    found = []
+    if sysctls:
+        found.append(better.SYSCTLS_BACK)
+    if case.checked and any("IFNAME" in key for key in sysctls):
+        found.append(better.IFNAME_CHECK)
+    if case.what not in ("nothing", "promisc off"):
+        found.append(better.BACKUP)
+    if case.version == "1.0.0" and (conf.get("mtu") or by_args.get("mtu")):
+        found.append(better.MTU)
+    return tuple(found)
+
+
+CASES = Table("tuning", usual=_usual, conf={"dataDir": "{dir}/tuning"}, chain=(_FIRST,))
 _case, _refusal = CASES.case, CASES.refusal
 _MARTIANS, _RP = "net.ipv4.conf.IFNAME.log_martians", "net.ipv4.conf.eth0.rp_filter"
 
@@ -28,7 +47,7 @@ _case("sysctl with slashes", sysctl={"net/ipv4/conf/eth0/log_martians": "1"})
 _case("sysctl of all", sysctl={"net.ipv4.conf.all.log_martians": "1"})
 _case("sysctl v6", sysctl={"net.ipv6.conf.IFNAME.accept_ra": "0"})
 _case("mac", mac=MAC)
-_case("mac in capitals", mac="02:00:00:00:00:AB")
+_case("mac in capitals", better.SPELLING, mac="02:00:00:00:00:AB")
 _case("mtu", mtu=1400)
 _case("promisc", promisc=True)
 _case("promisc off", promisc=False)
@@ -51,8 +70,8 @@ for _version in VERSIONS:
 
 _refusal("no previous result", "Required prevResult missing", chain=(), mtu=1400)
 _refusal("sysctl elsewhere", 'invalid net sysctl key: "kernel.shmmax"', sysctl={"kernel.shmmax": "1"})
-_refusal("sysctl missing", "no such file or directory", sysctl={"net.ipv4.conf.eth0.nonsense": "1"})
-_refusal("bad mac", "invalid args no for MAC addr", mac="no")
-_refusal("unknown argument", "unknown args", cni_args="FANCY=1", mtu=1400)
-_refusal("wrong type", "mtu", mtu="1400")
-_refusal("sysctl isn't a text", "sysctl", sysctl={_MARTIANS: 1})
+_refusal("sysctl missing", "net/ipv4/conf/eth0/nonsense", sysctl={"net.ipv4.conf.eth0.nonsense": "1"})
+_refusal("bad mac", "invalid args no for MAC addr", better.NOTHING_LEFT, mac="no")
+_refusal("unknown argument", "unknown args", better.ARGS_DEL, cni_args="FANCY=1", mtu=1400)
+_refusal("wrong type", "mtu", better.FAULTY_DEL, mtu="1400")
+_refusal("sysctl isn't a text", "sysctl", better.FAULTY_DEL, sysctl={_MARTIANS: 1})

@@ -58,12 +58,15 @@ bridge -j vlan 2>/dev/null || echo ]
 class Observation:
     """A world at one moment."""
 
-    def __init__(self, world: World, places: tuple[str, ...]) -> None:
-        """``places``: which of host and sandbox are looked at; files always are."""
+    def __init__(self, world: World, places: tuple[str, ...], earlier: Observation | None = None) -> None:
+        """``places``: which of host and sandbox are looked at; files always are.
+
+        What an earlier observation knew by a role keeps it, unless it has another one now.
+        """
         self._world = world
         netns = {place: getattr(world, place) for place in places}
         raw = {place: _settled(world, inside) for place, inside in netns.items()}
-        self._roles = _roles(raw)
+        self._roles = {**(earlier._roles if earlier else {}), **_roles(raw)}
         self.state: Json = {place: self.normal(_state(world, netns[place], raw[place])) for place in netns}
         self.state["files"] = self.normal(_files(world.directory))
 
@@ -293,4 +296,9 @@ def _saved(tool: str, text: str) -> Json:
 def _files(directory: Path) -> Json:
     """Files that plugins keep in the world's directory, with their content."""
     files = (path for path in directory.rglob("*") if path.is_file())
-    return {str(path.relative_to(directory)): path.read_bytes().decode() or "empty" for path in files}
+    return {str(path.relative_to(directory)): _content(path) for path in files}
+
+
+def _content(path: Path) -> Any:
+    text = path.read_bytes().decode()
+    return json.loads(text) if path.suffix == ".json" else text or "empty"

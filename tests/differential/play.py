@@ -50,7 +50,7 @@ class Side:
 
     def look(self, when: str) -> None:
         """See the world, once it has settled."""
-        self.seen = Observation(self.world, self.case.reads)
+        self.seen = Observation(self.world, self.case.reads, self.seen)
         self.record[when] = self.seen.state
 
     def added_as_said(self) -> Json:
