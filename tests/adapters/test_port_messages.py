@@ -37,7 +37,7 @@ def done(stack: NetworkStack, *batch: bytes) -> None:
 
 def shown(lab: Any, port: str) -> PortVlanInfo:
     """What ``bridge`` says, in our words."""
-    found = json.loads(lab.run("bridge", "-j", "vlan", "show", "dev", port) or "[]")
+    found = json.loads(lab.run("bridge", "-compressvlans", "-j", "vlan", "show", "dev", port) or "[]")
     pvid, untagged, tagged = 0, [], []
     for entry in (entry for one in found for entry in one["vlans"]):
         flags = entry.get("flags", [])
