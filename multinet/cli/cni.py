@@ -55,10 +55,10 @@ def main(**options: str) -> int:
 
 
 def _serve(program: str, arguments: argparse.Namespace | SimpleNamespace) -> int:
-    from multinet.cli.standard_input import read_standard_input
     from multinet.cni.errors import CNIError, Code
     from multinet.cni.invocation import about
     from multinet.cni.request import read_request
+    from multinet.cni.standard_input import read_standard_input
     from multinet.cni.versions import version_output
 
     if not os.environ.get("CNI_COMMAND"):

@@ -13,8 +13,8 @@ from multinet.cli.parser import EXIT_CODES, Command, Parser, command_parser
 
 __all__ = ["COMMANDS", "load", "main", "top_parser"]
 
-COMMANDS = ("daemon", "cni", "install", "uninstall", "status", "validate", "demo", "bench")
-"""Each is the module ``multinet.cli.NAME``."""
+COMMANDS = ("daemon", "cni", "install", "uninstall", "status", "validate", "new-delegate", "demo", "bench")
+"""Each is the module ``multinet.cli.NAME``, with underscores for hyphens."""
 
 _EXAMPLE = """\
 example:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def load(name: str) -> Command | None:
     """The command's module; None when this installation hasn't got it."""
-    module = f"multinet.cli.{name}"
+    module = f"multinet.cli.{name.replace('-', '_')}"
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
@@ -58,7 +58,7 @@ def load(name: str) -> Command | None:
 
 def top_parser() -> Parser:
     """The parser of ``multinet`` itself, with all commands loaded for their summaries."""
-    lines = [f"  {name:<10} {command.SUMMARY}" for name in COMMANDS if (command := load(name))]
+    lines = [f"  {name:<12} {command.SUMMARY}" for name in COMMANDS if (command := load(name))]
     parser = Parser(
         "multinet",
         "Gives a pod more than one network interface.",

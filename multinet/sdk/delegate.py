@@ -69,6 +69,11 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
     """CHECK: the result of the ADD."""
 
     @property
+    def so_far(self) -> Result:
+        """Chained delegates: the result of the plugins before; empty without any."""
+        return self.previous or Result()
+
+    @property
     def ifname(self) -> str:
         """The interface to make."""
         return self.owner.ifname
@@ -104,10 +109,10 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
         return made.mac if made else self.owner.host_mac
 
     def _made_host_end(self) -> Interface | None:
-        """The second interface on the host, after the bridge; ours is known by its name."""
+        """The second interface on the host, after the bridge, or else the only one; ours is known by its name."""
         ends = [i for i in self.made.interfaces if not i.sandbox] if self.made else []
         ours = [i for i in ends if i.name == self.owner.host_ifname]
-        return next(iter([*ours, *ends[1:2]]), None)
+        return next(iter([*ours, *ends[1:2], *ends]), None)
 
 
 class Desired(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from multinet.cni.chain import PluginCall
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import AnyItem
 from multinet.sdk import registry
-from multinet.sdk.later_changes import as_changed
+from multinet.sdk.later_changes import without_changed
 from multinet.sdk.node import Node
 from multinet.sdk.plugin import Plugin
 
@@ -73,12 +73,12 @@ class DelegateExecutor:
         return None
 
     def _expected(self, place: str) -> tuple[AnyItem, ...] | None:
-        """What a plugin applied, as the others of the chain have changed it since."""
+        """What a plugin applied, but for what others of the chain have changed since."""
         items = self.applied.get(place)
         if items is None:
             return None
         others = [item for other, applied in self.applied.items() if other != place for item in applied]
-        return as_changed(items, others)
+        return without_changed(items, others)
 
 
 def located(call: PluginCall, plugin: Mapping[str, Any]) -> PluginCall:

@@ -21,7 +21,7 @@ from multinet.sdk.ipam_source import IpamSource, ipam_source, needs_link
 from multinet.sdk.node import Node
 from multinet.sdk.older_results import is_unsaid, route_differences, says_routes_in_full
 from multinet.sdk.plugin import Outcome
-from multinet.sdk.previous import interface_differences, is_reported, own_part
+from multinet.sdk.previous import interface_differences, is_reported, own_part, where_reported
 
 _KNOWN_ARGS = ("IgnoreUnknown", "MAC", "IP", "GATEWAY")
 
@@ -100,7 +100,7 @@ class InterfacePlugin(DelegatePlugin[C]):
                     found += route_differences(pod, scene)
             found += [
                 difference
-                for difference in compare(items, scene)
+                for difference in compare(where_reported(items, pod), scene)
                 if not is_reported(difference, pod) and (recorded or not is_unsaid(difference, pod))
             ]
         if found:

@@ -1,26 +1,37 @@
-"""What a later plugin of a chain has changed on an earlier one's link, as CHECK must expect it there."""
+"""What a later plugin of a chain has changed on an earlier one's link: CHECK compares it there, once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from msgspec.structs import replace
 
-from multinet.core.desired import AnyItem, LinkSettings
+from multinet.core.desired import AnyItem, LinkSettings, NoRoute, Route
+
+_ANY = {"mac": "", "mtu": 0}
+"""What a link item says when it may have any."""
 
 
-def as_changed(items: Iterable[AnyItem], others: Iterable[AnyItem]) -> tuple[AnyItem, ...]:
-    """``items`` with the MAC and MTU that ``others`` of the chain have given their links in the sandbox."""
+def without_changed(items: Iterable[AnyItem], others: Collection[AnyItem]) -> tuple[AnyItem, ...]:
+    """``items`` without the MACs and MTUs that ``others`` of the chain have given their links in the sandbox, and without
+    the routes that these have moved elsewhere.
+    """
+    moved = {(gone.link, gone.dst, gone.table) for gone in others if isinstance(gone, NoRoute)}
+    left = [
+        item for item in items if not (isinstance(item, Route) and (item.link, item.dst, item.table) in moved)
+    ]
     settings = [other for other in others if isinstance(other, LinkSettings) and other.place == "sandbox"]
-    return tuple(_changed(item, settings) for item in items)
+    return tuple(_without_changed(item, settings) for item in left)
 
 
-def _changed(item: AnyItem, settings: Iterable[LinkSettings]) -> AnyItem:
-    name = getattr(item, "name", "")
-    changes: dict[str, Any] = {}
+def _without_changed(item: AnyItem, settings: Iterable[LinkSettings]) -> AnyItem:
+    changed: dict[str, Any] = {}
     for setting in settings:
-        if setting.link == name and item.place == "sandbox":
-            wanted = {"mac": setting.want.mac, "mtu": setting.want.mtu}
-            changes |= {key: value for key, value in wanted.items() if value and hasattr(item, key)}
-    return replace(item, **changes) if changes else item
+        if item.place == "sandbox" and setting.link == getattr(item, "name", ""):
+            changed |= {
+                field: value
+                for field, value in _ANY.items()
+                if getattr(setting.want, field) is not None and hasattr(item, field)
+            }
+    return replace(item, **changed) if changed else item

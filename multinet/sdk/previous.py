@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
+from msgspec.structs import replace
+
+from multinet.cni.addresses import prefix_of
 from multinet.cni.result import Result
-from multinet.core.desired import Difference
+from multinet.core.desired import MAIN_TABLE, AnyItem, Difference, Route
 from multinet.engine.scene import Scene
 from multinet.sdk.delegate import Sandbox
 
@@ -24,6 +28,20 @@ def is_reported(difference: Difference, pod: Sandbox) -> bool:
     if link is None or difference.subject != link.name:
         return False
     return (difference.field, difference.have) in (("mac", link.mac), ("mtu", str(link.mtu)))
+
+
+def where_reported(items: Iterable[AnyItem], pod: Sandbox) -> list[AnyItem]:
+    """The items, routes in the table that the result names: a later plugin of the chain (sbr, vrf) moves them."""
+    named = {str(prefix_of(r.dst)): r.table or MAIN_TABLE for r in (pod.made.routes if pod.made else ())}
+    return [
+        replace(item, table=named[item.dst])
+        if isinstance(item, Route)
+        and item.place == "sandbox"
+        and item.table == MAIN_TABLE
+        and item.dst in named
+        else item
+        for item in items
+    ]
 
 
 def interface_differences(pod: Sandbox, previous: Result, scene: Scene) -> list[Difference]:

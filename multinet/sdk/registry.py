@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from multinet.cni.errors import CNIError, Code
+from multinet.ports import Ipam
 from multinet.sdk.ipam_plugin import IpamPlugin
 from multinet.sdk.plugin import Plugin
 
@@ -25,6 +26,7 @@ _OWN = {
     "loopback": "multinet.delegates.loopback:loopback",
     "macvlan": "multinet.delegates.macvlan:macvlan",
     "ptp": "multinet.delegates.ptp:ptp",
+    "sbr": "multinet.delegates.sbr:sbr",
     "static": "multinet.delegates.static:static",
     "tuning": "multinet.delegates.tuning:tuning",
     "tap": "multinet.delegates.tap:tap",
@@ -49,9 +51,14 @@ def plugin(kind: str) -> Plugin | None:
     return _loaded[kind]
 
 
+def register(kind: str, plugin: Plugin | Ipam) -> None:
+    """Have ``plugin`` serve a ``type`` in this process, without an entry point (a file run by itself, a test)."""
+    _loaded[kind] = _as_plugin(plugin)
+
+
 def types() -> tuple[str, ...]:
     """All types that run in process, sorted."""
-    return tuple(sorted({*_OWN, *_entry_points()}))
+    return tuple(sorted({*_OWN, *_loaded, *_entry_points()}))
 
 
 def _load(kind: str) -> Plugin | None:
@@ -69,6 +76,11 @@ def _load(kind: str) -> Plugin | None:
                 Code.DELEGATE_FAILED,
                 f'delegate "{kind}" ({entry.value}) cannot be loaded: {type(error).__name__}: {error}',
             ) from error
+    return _as_plugin(found)
+
+
+def _as_plugin(found: Any) -> Plugin:
+    """An address manager behind the verbs of a plugin; a plugin as it is."""
     return IpamPlugin(found) if hasattr(found, "allocate") else found
 
 

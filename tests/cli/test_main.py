@@ -21,7 +21,7 @@ def test_help_lists_each_command_with_its_summary_an_example_and_the_exit_codes(
     done = multinet("--help")
     assert done.returncode == 0
     for name in PRESENT:
-        assert f"  {name:<10} {load(name).SUMMARY}" in done.stdout
+        assert f"  {name:<12} {load(name).SUMMARY}" in done.stdout
     assert "example:" in done.stdout
     assert "exit codes: 0 " in done.stdout
 
@@ -53,7 +53,7 @@ def test_an_unknown_option_is_wrong_usage_told_on_one_line(multinet, name: str) 
         (("status", "--pod", "web"), '--pod: expected NAMESPACE/NAME, got "web"'),
         (("install", "--inline"), "--inline needs --manifests DIR"),
         (("install", "--manifests", "/x"), "--manifests goes with --inline"),
-        (("install", "--plugins", "bridge,nope"), '--plugins: no delegate "nope" (there are bridge, '),
+        (("install", "--plugins", "bridge,nope"), '--plugins: no delegate "nope" (there are bandwidth, '),
         (("install", "--plugins", ","), "--plugins: no name given"),
         (("install", "--name", "a/b"), "--name: invalid characters found in network name"),
         (("install", "--cni-version", "9"), "argument --cni-version: invalid choice: '9'"),
