@@ -1,4 +1,4 @@
-"""host-device and tuning beside the reference plugins: what one lends or changes, the other brings home or puts back."""
+"""host-device and tuning beside the reference plugins: what one moves or changes, the other puts back."""
 
 from __future__ import annotations
 
