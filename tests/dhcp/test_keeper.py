@@ -88,12 +88,12 @@ def test_many_at_once_cost_no_thread_and_no_descriptor(net: Net) -> None:
         leases = list(pool.map(net.acquire, names))
     assert len({lease.address for lease in leases}) == MANY
     assert threading.active_count() == threads
-    until(lambda: descriptors() == open_before, "all sockets to be closed")
+    until(lambda: descriptors() <= open_before, "all sockets to be closed")
     assert len(os.listdir(net.keeper._records.folder)) == MANY
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: net.keeper.release(net.wanted(name).owner), names))
     until(lambda: net.server.kinds().count("RELEASE") == MANY, "all RELEASEs")
-    assert os.listdir(net.keeper._records.folder) == [] and descriptors() == open_before
+    assert os.listdir(net.keeper._records.folder) == [] and descriptors() <= open_before
 
 
 def test_many_renew_and_are_taken_up_again(net: Net, tmp_path: Path) -> None:
