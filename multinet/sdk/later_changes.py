@@ -14,7 +14,7 @@ _ANY = {"mac": "", "mtu": 0}
 
 
 def without_changed(items: Iterable[AnyItem], others: Collection[AnyItem]) -> tuple[AnyItem, ...]:
-    """``items`` without the MACs and MTUs that ``others`` of the chain have given their links in the sandbox, and without
+    """``items`` without the MACs and MTUs that ``others`` of the chain have given their sandbox links, and without
     the routes that these have moved elsewhere.
     """
     moved = {(gone.link, gone.dst, gone.table) for gone in others if isinstance(gone, NoRoute)}

@@ -11,7 +11,7 @@ import pytest
 from multinet.adapters import kernel_messages as messages
 from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.kernel_values import NeighbourInfo, RouteInfo, RuleInfo
-from multinet.core.desired import Address, Neighbour, NoAddress, NoRoute, Route, Rule
+from multinet.core.desired import MADE_BY_MULTINET, Address, Neighbour, NoAddress, NoRoute, Route, Rule
 from tests.adapters.reading import do, ip
 
 MAC = "02:00:00:00:00:07"
@@ -137,6 +137,27 @@ def test_a_route_with_gateway_and_table_must_go(lab: Any, stack: NetworkStack) -
     done(stack, messages.route(item, 7))
     (after,) = main_routes(stack, "10.9.0.0/16")
     assert (after.hops, after.metric, after.table) == (before.hops, before.metric, before.table)
+    done(stack, messages.delete_route(item, 7))
+
+
+def test_what_must_go_comes_back_as_it_was(lab: Any, stack: NetworkStack) -> None:
+    do(lab, "ip addr add 10.1.2.3/24 dev p")
+    do(lab, "ip route add 10.9.0.0/16 via 10.5.0.1 dev p onlink src 10.1.2.3 mtu 1400 advmss 1300 proto dhcp")
+    (before,) = main_routes(stack, "10.9.0.0/16")
+    item = NoRoute(
+        link="p",
+        dst="10.9.0.0/16",
+        gateways=("10.5.0.1",),
+        mtu=1400,
+        advmss=1300,
+        onlink=before.onlink,
+        source="10.1.2.3",
+        protocol=before.protocol,
+    )
+    assert before.onlink
+    done(stack, messages.delete_route(item, 7))
+    done(stack, messages.route(item, 7))
+    assert main_routes(stack, "10.9.0.0/16") == [before]
 
 
 @pytest.mark.parametrize(
@@ -153,11 +174,11 @@ def test_a_rule(lab: Any, stack: NetworkStack, item: Rule) -> None:
     done(stack, messages.rule(item))
     (found,) = [rule for rule in stack.rules() if rule not in before]
     family = 6 if ":" in item.source else 4
-    assert found == RuleInfo(item.source, item.table, item.priority or 32765, family)
+    assert found == RuleInfo(item.source, item.table, item.priority or 32765, family, MADE_BY_MULTINET)
     source, _, prefix = item.source.partition("/")
     (shown,) = [rule for rule in ip(lab, f"-{family}", "rule") if rule["src"] == source]
     assert shown.get("srclen", 128 if family == 6 else 32) == int(prefix)
-    assert shown["priority"] == found.priority and shown["protocol"] == "boot"
+    assert shown["priority"] == found.priority and shown["protocol"] == str(MADE_BY_MULTINET)
     assert shown["table"] == {255: "local"}.get(item.table, str(item.table))
     done(stack, messages.delete_rule(item))
     assert stack.rules() == before
@@ -189,12 +210,13 @@ def test_rules_are_as_ip_shows_them(lab: Any, stack: NetworkStack) -> None:
                 names.get(rule["table"]) or int(rule["table"]),
                 rule["priority"],
                 family,
+                {"unspec": 0, "kernel": 2, "boot": 3, "static": 4}[rule["protocol"]],
             )
             for rule in shown
         ]
         assert [rule for rule in stack.rules() if rule.family == family] == expected
     done(stack, messages.delete_rule(Rule(source="10.1.2.3/32", table=100)))
-    assert RuleInfo("10.1.2.3/32", 100, 32765, 4) not in stack.rules(), "whoever made it"
+    assert "10.1.2.3/32" not in [rule.source for rule in stack.rules()], "whoever made it"
 
 
 @pytest.mark.parametrize("address", ["10.1.2.1", "fe80::1"])

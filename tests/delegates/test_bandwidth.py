@@ -95,7 +95,7 @@ class TestAdd:
         (name,) = ifbs(bench)
         assert name == ifb_names(pod.owner(conf))[0]
         ifb = bench.link(name)
-        assert (ifb["mtu"], ifb["txqlen"] if "txqlen" in ifb else 0) == (1500, 0)
+        assert (ifb["mtu"], ifb.get("txqlen", 0)) == (1500, 0)
         assert "UP" in ifb["flags"] and ifb["ifalias"] == pod.owner(conf).mark
         assert result == {
             **base.result,

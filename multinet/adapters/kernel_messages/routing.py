@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 from struct import pack
 
+from msgspec.structs import replace
+
 from multinet.adapters import netlink as nl
 from multinet.adapters import rtnetlink as rt
 from multinet.cni.addresses import address_of, interface_of, prefix_of
-from multinet.core.desired import Address, Neighbour, NoAddress, NoRoute, Route, Rule
+from multinet.core.desired import MADE_BY_MULTINET, Address, Neighbour, NoAddress, NoRoute, Route, Rule
 
 _CREATE = nl.NLM_F_CREATE | nl.NLM_F_EXCL
 
@@ -68,7 +70,7 @@ def replace_route(item: Route, index: int) -> bytes:
 def delete_route(item: Route | NoRoute, index: int) -> bytes:
     """Remove a route; one that must go (``NoRoute``) goes whoever made it, the kernel included."""
     if isinstance(item, NoRoute):
-        return _route(_former(item), index, rt.RTM_DELROUTE, 0, rt.RTPROT_UNSPEC)
+        return _route(replace(_former(item), protocol=rt.RTPROT_UNSPEC), index, rt.RTM_DELROUTE, 0)
     return _route(item, index, rt.RTM_DELROUTE, 0)
 
 
@@ -81,13 +83,18 @@ def _former(item: NoRoute) -> Route:
         metric=item.metric,
         table=item.table,
         scope=item.scope,
+        mtu=item.mtu,
+        advmss=item.advmss,
+        onlink=item.onlink,
+        source=item.source,
+        protocol=item.protocol,
     )
 
 
-def _route(item: Route, index: int, kind: int, flags: int, protocol: int = rt.RTPROT_BOOT) -> bytes:
+def _route(item: Route, index: int, kind: int, flags: int) -> bytes:
     network = prefix_of(item.dst)
     hop_flags = rt.RTNH_F_ONLINK if item.onlink else 0
-    header = (_family(network.version), network.prefixlen, item.table, protocol, item.scope, rt.RTN_UNICAST)
+    header = (_family(network.version), network.prefixlen, item.table, item.protocol, item.scope, rt.RTN_UNICAST)
     parts = [rt.rtmsg(*header, hop_flags)]
     if network.prefixlen:
         parts.append(nl.attribute(rt.RTA_DST, network.network_address.packed))
@@ -121,7 +128,7 @@ def rule(item: Rule) -> bytes:
 
     Without a priority it finds a new one each time, so that a second equal rule is made.
     """
-    return _rule(item, rt.RTM_NEWRULE, _CREATE, nl.u8(rt.FRA_PROTOCOL, rt.RTPROT_BOOT))
+    return _rule(item, rt.RTM_NEWRULE, _CREATE, nl.u8(rt.FRA_PROTOCOL, MADE_BY_MULTINET))
 
 
 def delete_rule(item: Rule) -> bytes:

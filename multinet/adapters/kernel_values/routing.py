@@ -41,6 +41,8 @@ class RouteInfo(msgspec.Struct, frozen=True):
     """Preferred source address."""
     protocol: int = 0
     """Who made it (RTPROT_…): 2 the kernel, 3 most programs."""
+    onlink: bool = False
+    """The gateway counts as on the link, whatever prefixes cover it."""
 
 
 class RuleInfo(msgspec.Struct, frozen=True):
@@ -51,6 +53,8 @@ class RuleInfo(msgspec.Struct, frozen=True):
     priority: int
     family: int
     """4 or 6."""
+    protocol: int = 0
+    """Who made it, as of a route."""
 
 
 class NeighbourInfo(msgspec.Struct, frozen=True):
@@ -83,7 +87,7 @@ def address_of(data: bytes) -> AddressInfo:
 
 def route_of(data: bytes) -> RouteInfo | None:
     """The route in an RTM_NEWROUTE message; None for one that isn't unicast."""
-    family, prefix, _, _, table, protocol, scope, kind, _ = unpack_from("=BBBBBBBBI", data, 0)
+    family, prefix, _, _, table, protocol, scope, kind, flags = unpack_from("=BBBBBBBBI", data, 0)
     if kind != rt.RTN_UNICAST:
         return None
     found = nl.attributes(data, 12, len(data))
@@ -104,6 +108,7 @@ def route_of(data: bytes) -> RouteInfo | None:
         advmss=number(inner.get(rt.RTAX_ADVMSS)),
         source=ip(found.get(rt.RTA_PREFSRC)),
         protocol=protocol,
+        onlink=bool(flags & rt.RTNH_F_ONLINK),
     )
 
 
@@ -131,6 +136,7 @@ def rule_of(data: bytes) -> RuleInfo | None:
         table=number(found[rt.FRA_TABLE]) if rt.FRA_TABLE in found else table,
         priority=number(found.get(rt.FRA_PRIORITY)),
         family=4 if family == socket.AF_INET else 6,
+        protocol=found.get(rt.FRA_PROTOCOL, b"\0")[0],
     )
 
 

@@ -37,6 +37,9 @@ from multinet.core.desired.links import (
     Vrf,
 )
 from multinet.core.desired.routing import (
+    MADE_BY_KERNEL,
+    MADE_BY_MULTINET,
+    MADE_BY_PROGRAM,
     MAIN_TABLE,
     SCOPE_HOST,
     SCOPE_LINK,
@@ -68,6 +71,9 @@ AnyRule = Masquerade | MacGuard | PortMapping | ForwardAccept | BridgeIsolation
 AnyItem = AnyLink | AnyRouting | Sysctl | LinkSettings | TokenBucket | SubnetBucket | Redirect | AnyRule | StateFile
 
 __all__ = [
+    "MADE_BY_KERNEL",
+    "MADE_BY_MULTINET",
+    "MADE_BY_PROGRAM",
     "MAIN_TABLE",
     "RULE_KINDS",
     "SCOPE_HOST",

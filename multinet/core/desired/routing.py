@@ -8,6 +8,10 @@ SCOPE_UNIVERSE = 0
 SCOPE_LINK = 253
 SCOPE_HOST = 254
 MAIN_TABLE = 254
+MADE_BY_KERNEL, MADE_BY_PROGRAM, MADE_BY_MULTINET = 2, 3, 109
+"""Origin of a route or rule as the kernel keeps it (``RTPROT_KERNEL``, ``RTPROT_BOOT``); the last is a number that
+nobody else uses, and marks rules: those of an attachment of which nothing else is known are found by it.
+"""
 
 
 class Address(Item, frozen=True, kw_only=True, tag="address"):
@@ -31,7 +35,8 @@ class NoAddress(Item, frozen=True, kw_only=True, tag="no-address"):
 class Route(Item, frozen=True, kw_only=True, tag="route"):
     """A route by ``link``: via each of ``gateways`` (several: one multipath route), or on-link without any.
 
-    ``onlink`` tells the kernel that the gateway is reachable on the link although no prefix covers it.
+    ``onlink`` tells the kernel that the gateway is reachable on the link although no prefix covers it. An owned
+    one in a sandbox goes with its link; a borrowed one is taken back from a link that stays.
     """
 
     link: str
@@ -47,10 +52,14 @@ class Route(Item, frozen=True, kw_only=True, tag="route"):
     """Preferred source address."""
     replaces: bool = False
     """One to the same destination with the same metric is replaced, whoever made it."""
+    protocol: int = MADE_BY_PROGRAM
+    """Who made it, in the kernel's numbers (``RTPROT_…``)."""
 
 
 class NoRoute(Item, frozen=True, kw_only=True, tag="no-route"):
-    """A route that must go (it stands elsewhere now); put back when the attachment goes before its link."""
+    """A route that must go (it stands elsewhere now), and all that it takes to put it back when the attachment goes
+    before its link.
+    """
 
     link: str
     dst: str
@@ -58,6 +67,11 @@ class NoRoute(Item, frozen=True, kw_only=True, tag="no-route"):
     metric: int = 0
     table: int = MAIN_TABLE
     scope: int = SCOPE_UNIVERSE
+    mtu: int = 0
+    advmss: int = 0
+    onlink: bool = False
+    source: str = ""
+    protocol: int = MADE_BY_PROGRAM
 
 
 class Rule(Item, frozen=True, kw_only=True, tag="rule"):

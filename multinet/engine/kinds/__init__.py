@@ -8,18 +8,21 @@ from multinet.core.desired import (
     Address,
     AnyItem,
     Bridge,
-    Ifb,
+    BridgeLeg,
     Device,
     Dummy,
+    Ifb,
     Ipvlan,
     LinkSettings,
     LinkUp,
     Macvlan,
     Neighbour,
     NoAddress,
+    NoRoute,
     PacketRule,
     Redirect,
     Route,
+    Rule,
     StateFile,
     SubnetBucket,
     Sysctl,
@@ -30,11 +33,13 @@ from multinet.core.desired import (
 )
 from multinet.engine.kinds.base import Kind
 from multinet.engine.kinds.bridge import BridgeKind
+from multinet.engine.kinds.bridge_leg import BridgeLegKind
 from multinet.engine.kinds.child import IpvlanKind, MacvlanKind, VlanKind
 from multinet.engine.kinds.device import DeviceKind
+from multinet.engine.kinds.hierarchy import SubnetBucketKind
 from multinet.engine.kinds.link_settings import LinkSettingsKind
 from multinet.engine.kinds.plain import DummyKind
-from multinet.engine.kinds.hierarchy import SubnetBucketKind
+from multinet.engine.kinds.policy import NoRouteKind, RuleKind
 from multinet.engine.kinds.routing import AddressKind, NeighbourKind, NoAddressKind, RouteKind
 from multinet.engine.kinds.settings import LinkUpKind, SysctlKind
 from multinet.engine.kinds.shaping import IfbKind, RedirectKind, TokenBucketKind
@@ -47,6 +52,7 @@ __all__ = ["kind_of"]
 _KINDS: dict[type[Any], Kind[Any]] = {
     Address: AddressKind(),
     Bridge: BridgeKind(),
+    BridgeLeg: BridgeLegKind(),
     Device: DeviceKind(),
     Dummy: DummyKind(),
     Ipvlan: IpvlanKind(),
@@ -56,8 +62,10 @@ _KINDS: dict[type[Any], Kind[Any]] = {
     Macvlan: MacvlanKind(),
     Neighbour: NeighbourKind(),
     NoAddress: NoAddressKind(),
+    NoRoute: NoRouteKind(),
     Redirect: RedirectKind(),
     Route: RouteKind(),
+    Rule: RuleKind(),
     StateFile: StateFileKind(),
     SubnetBucket: SubnetBucketKind(),
     Sysctl: SysctlKind(),

@@ -27,9 +27,11 @@ class Rank(IntEnum):
     """Before the link is up: the kernel announces what is there by then."""
     UP = 3
     NEIGHBOUR = 4
-    ROUTE = 5
-    RULE = 6
-    """Policy rules; they lead to tables that are filled by then."""
+    RULE = 5
+    """Policy rules. A table that is still empty sends one on to the next rule; and by the rule a DEL with no record
+    finds the table.
+    """
+    ROUTE = 6
     AWAY = 7
     """What stands elsewhere now is taken away."""
     QUEUE = 8

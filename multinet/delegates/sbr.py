@@ -1,0 +1,213 @@
+"""sbr: what a pod sends from an address of an interface leaves by that interface (source-based routing)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from multinet.adapters.kernel_values import LinkInfo, RouteInfo
+from multinet.cni.addresses import address_of, interface_of, prefix_of
+from multinet.cni.errors import CNIError, Code, InvalidConfig
+from multinet.cni.result import IPConfig, Result
+from multinet.core.desired import MADE_BY_MULTINET, MAIN_TABLE, SCOPE_LINK, AnyItem, Route, Rule
+from multinet.delegates.sbr_routes import (
+    Source,
+    first_free_table,
+    leaving,
+    of_link,
+    source_hints,
+    table_routes,
+)
+from multinet.npwg.default_routes import Family, default_routes
+from multinet.sdk import DelegateConf, Desired, Facts, Sandbox, chained_delegate
+
+_KERNELS_TABLES = frozenset({0, 253, MAIN_TABLE, 255})
+
+
+class SbrConf(DelegateConf, frozen=True, kw_only=True):
+    """Options of sbr."""
+
+    table: int | None = None
+    """The routing table for all addresses; only rules are made then, the routes are somebody else's."""
+    gateways: tuple[str, ...] = ()
+    """Gateways of the default routes, one of each family at most; default: the ones that the addresses came with."""
+    add_source_hints: bool = False
+    """Routes to the interface's own subnets stay in the main table, with its addresses as source."""
+
+
+@chained_delegate(SbrConf, missing="This plugin must be called as chained plugin")
+def sbr(conf: SbrConf, pod: Sandbox, host: Facts) -> Desired:
+    """For each address a table with the interface's routes, and a rule that leads there; the routes leave main."""
+    gateways = _configured_gateways(conf)
+    previous = pod.previous or Result()
+    own = _addresses(previous, pod.ifname)
+    if not own:
+        raise CNIError(Code.INVALID_CONFIG, f"No IP addresses supplied on interface: {pod.ifname}")
+    if conf.table is not None:
+        sources = [Source(ip.address, conf.table) for ip in own]
+        return Desired(tuple(_rules(sources)))
+    link = host.link(pod.ifname, "sandbox")
+    if link is None:
+        raise CNIError(Code.KERNEL, f'failed to get "{pod.ifname}": Link not found in the sandbox')
+    sources = _sources(own, previous, gateways, host)
+    tables = [source.table for source in sources]
+    routes = of_link(host.routes("sandbox"), link.index, (MAIN_TABLE, *tables))
+    items: list[AnyItem] = [*_rules(sources)]
+    if pod.made:
+        routes += _reported(previous, sources, link)
+    else:
+        items += leaving(pod.ifname, routes, conf.add_source_hints)
+    if conf.add_source_hints:
+        items += source_hints(pod.ifname, sources, routes)
+    made = [one for source in sources for one in table_routes(pod.ifname, source, sources, routes)]
+    return Desired((*items, *dict.fromkeys(made)), _with_tables(previous, made))
+
+
+@sbr.leftovers
+def _leftovers(conf: SbrConf | None, pod: Sandbox, host: Facts) -> Iterable[AnyItem]:
+    """Rules for the interface's addresses, or of ours for addresses that are gone; the routes of their tables go back
+    to where they were.
+    """
+    if not host.has_sandbox:
+        return []
+    link = host.link(pod.ifname, "sandbox")
+    own = {ip.address for ip in _addresses(pod.previous or Result(), pod.ifname)}
+    own.update(host.addresses(link, "sandbox") if link else ())
+    sources = {Source(cidr, 0).rule_source for cidr in own}
+    others = {
+        Source(cidr, 0).rule_source
+        for one in host.links("sandbox").values()
+        for cidr in host.addresses(one, "sandbox")
+    }
+    asked = conf.table if conf else None
+    rules = [
+        Rule(source=rule.source, table=rule.table)
+        for rule in host.rules("sandbox")
+        if (rule.source in sources or (rule.protocol == MADE_BY_MULTINET and rule.source not in others))
+        and rule.table not in _KERNELS_TABLES
+        and asked in (None, rule.table)
+    ]
+    back = (
+        _returning(pod.ifname, link, {rule.table for rule in rules}, host) if link and asked is None else []
+    )
+    return [*rules, *back]
+
+
+@sbr.ready
+def _ready(conf: SbrConf, host: Facts) -> None:
+    _configured_gateways(conf)
+
+
+def _configured_gateways(conf: SbrConf) -> dict[Family, str]:
+    """By family. Raises InvalidConfig."""
+    if conf.table is not None:
+        if not 0 < conf.table < 1 << 32:
+            raise InvalidConfig("$.table", f"{conf.table} is outside 1..4294967295")
+        return {}
+    if len(conf.gateways) > 2:
+        raise InvalidConfig(
+            "$.gateways", "gateways list cannot contain more than 2 entries (one IPv4, one IPv6)"
+        )
+    found: dict[Family, str] = {}
+    for at, text in enumerate(conf.gateways):
+        try:
+            gateway = address_of(text)
+        except ValueError:
+            raise InvalidConfig(f"$.gateways[{at}]", f"invalid static gateway IP address: {text}") from None
+        if gateway.version in found:
+            raise InvalidConfig(
+                "$.gateways",
+                f"gateways list contains multiple IPv{gateway.version} addresses: "
+                f"{found[gateway.version]} and {gateway}",
+            )
+        found[gateway.version] = str(gateway)
+    return found
+
+
+def _addresses(previous: Result, ifname: str) -> list[IPConfig]:
+    """The interface's own, and those that don't say whose they are."""
+    return [
+        ip for ip in previous.ips if ip.interface is None or previous.interfaces[ip.interface].name == ifname
+    ]
+
+
+def _sources(
+    own: Sequence[IPConfig], previous: Result, configured: dict[Family, str], host: Facts
+) -> list[Source]:
+    """Each address with its table, which is the one of its rule if it has one, and its gateway."""
+    ruled = {r.source: r.table for r in host.rules("sandbox") if r.table not in _KERNELS_TABLES}
+    used = {rule.table for rule in host.rules("sandbox")}
+    used.update(route.table for route in host.routes("sandbox"))
+    used.update(link.table for link in host.links("sandbox").values())
+    fallback = {
+        prefix_of(route.dst).version: route.gw for route in reversed(default_routes(previous)) if route.gw
+    }
+    sources = []
+    for ip in own:
+        family = interface_of(ip.address).version
+        table = ruled.get(Source(ip.address, 0).rule_source) or first_free_table(used)
+        used.add(table)
+        gateway = configured.get(family) or ip.gateway or fallback.get(family, "")
+        sources.append(Source(ip.address, table, gateway, family in configured))
+    return sources
+
+
+def _rules(sources: Iterable[Source]) -> list[Rule]:
+    return [Rule(source=source.rule_source, table=source.table) for source in sources]
+
+
+def _reported(previous: Result, sources: Sequence[Source], link: LinkInfo) -> list[RouteInfo]:
+    """CHECK: the routes of the result that must be in the tables, by a gateway in one of the subnets."""
+    tables = {None, MAIN_TABLE, *(source.table for source in sources)}
+    inherited = {interface_of(ip.address).version: ip.gateway for ip in reversed(previous.ips) if ip.gateway}
+    found = []
+    for route in previous.routes:
+        network, scope = prefix_of(route.dst), route.scope or 0
+        gateway = route.gw or (inherited.get(network.version, "") if scope < SCOPE_LINK else "")
+        if route.table in tables and gateway and any(source.covers(gateway) for source in sources):
+            hops = ((gateway, link.index),)
+            found.append(RouteInfo(str(network), hops, route.priority, MAIN_TABLE, scope))
+    return found
+
+
+def _with_tables(previous: Result, made: Sequence[Route]) -> Result:
+    """The result with the table in each route that was moved: the first one it stands in."""
+
+    def placed(dst: str, gateway: str) -> int | None:
+        network = str(prefix_of(dst))
+        fits = (m for m in made if m.dst == network and (not gateway or gateway in m.gateways))
+        return next((one.table for one in fits), None)
+
+    routes = tuple(
+        replace(route, table=placed(route.dst, route.gw) or route.table)
+        if route.table in (None, MAIN_TABLE)
+        else route
+        for route in previous.routes
+    )
+    return replace(previous, routes=routes)
+
+
+def _returning(ifname: str, link: LinkInfo, tables: set[int], host: Facts) -> list[AnyItem]:
+    """The link's routes in tables of ours, to be taken out, and to be put back into main unless we made them."""
+    everywhere = host.routes("sandbox")
+    there = [r for r in everywhere if r.table in tables and all(at == link.index for _, at in r.hops)]
+    hints = [
+        Route(link=ifname, whose="borrowed", dst=r.dst, metric=r.metric, scope=r.scope, protocol=r.protocol)
+        for r in everywhere
+        if (r.table, r.protocol) == (MAIN_TABLE, MADE_BY_MULTINET) and r.hops == (("", link.index),)
+    ]
+    out = [
+        Route(
+            link=ifname,
+            whose="borrowed",
+            dst=r.dst,
+            gateways=tuple(gateway for gateway, _ in r.hops if gateway),
+            metric=r.metric,
+            table=r.table,
+            scope=r.scope,
+            protocol=r.protocol,
+        )
+        for r in there
+    ]
+    return [*leaving(ifname, of_link(there, link.index, tables), keeps_subnets=False), *out, *hints]
