@@ -21,8 +21,8 @@ FAULTY = [
 FINE = [
     '{"sysctl": {"net.a": "1", "net.b": "1"}}',
     '{"mtu": 1, "mtu": 2, "sysctl": {}}',
-    '{"other": %s}' % TWICE,
-    '["sysctl", %s]' % TWICE,
+    f'{{"other": {TWICE}}}',
+    f'["sysctl", {TWICE}]',
     '{"sysctl": [{"a": 1, "a": 2}]}',
     '{"sysctl": "sysctl"}',
 ]
