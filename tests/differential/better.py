@@ -219,3 +219,25 @@ OTHERS_DEVICE = Improvement(
     "DEL for a namespace that isn't the attachment's",
     differs("DEL*", theirs=_has('failed to restore "lo"'), ours="fine"),
 )
+PTP_NEIGHBOUR = Improvement(
+    "ptp",
+    "the gateway's MAC",
+    differs("after ADD > sandbox > neighbours", theirs=ABSENT, ours=_has("MAC-OF-host-PEER")),
+)
+PTP_ADDRESSES = Improvement(
+    "ptp",
+    "routes to the pod's subnets, duplicate addresses",
+    either(
+        differs("after ADD > * > addresses > * > noprefixroute", theirs=ABSENT, ours=True),
+        differs("after ADD > * > addresses > * > nodad", theirs=ABSENT, ours=True),
+    ),
+)
+PTP_SOURCE = Improvement(
+    "ptp",
+    "source address of IPv6 routes",
+    either(
+        differs("after ADD > sandbox > routes > * prefsrc 2001:db8:1::*", ours=ABSENT),
+        differs("after ADD > sandbox > routes > type unicast dst 2001:db8:1::*", theirs=ABSENT),
+    ),
+)
+PTP_CHECK = Improvement(ALL, "CHECK", differs("CHECK > the other's", ours=_has("neighbour")))

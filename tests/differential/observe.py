@@ -38,8 +38,8 @@ _CHAIN = re.compile(r"CNI-[0-9a-f]{24}")
 _SETTLED_SECONDS = 4.0
 
 _READ = """
-ip -j -d -b - <<END
-addr show
+ip -j -d addr
+ip -4 -j -d -b - <<END
 rule show
 route show table all
 neigh show nud permanent
