@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
 from multinet.cni.addresses import interface_of
-from multinet.cni.errors import CNIError, Code, InvalidConfig
+from multinet.cni.errors import CNIError, InvalidConfig
 from multinet.cni.names import validate_ifname
 from multinet.cni.result import Interface, Result
-from multinet.core.desired import Address, AnyItem, Bridge, MacGuard, Masquerade, NoAddress, Sysctl, Veth
+from multinet.core.desired import Address, AnyItem, Bridge, BridgeLeg, MacGuard, NoAddress, Sysctl, Veth
+from multinet.delegates.bridge_vlans import TrunkConf, leg_of, port_vlans
 from multinet.sdk import DelegateConf, Desired, Facts, Sandbox, interface_delegate
 from multinet.sdk.addressing import addressed, announced, has_family, with_default_routes, with_gateways
 from multinet.sdk.delegate import chosen_dns, described
+from multinet.sdk.host_side import (
+    forwarding,
+    masqueraded,
+    require_backend,
+    require_gateways_of_others,
+    without_router_advertisements,
+)
 
 _DEFAULT_MTU = 1500
 """The kernel's for a veth pair; said, so that CHECK sees a change."""
@@ -50,14 +57,20 @@ class BridgeConf(DelegateConf, frozen=True, kw_only=True):
     port_isolation: bool = False
     """Isolated ports don't reach one another."""
     vlan: int = 0
-    vlan_trunk: list[dict[str, Any]] | None = None
+    """The pod's VLAN on the bridge, untagged for the pod; 0: none. The bridge filters VLANs then."""
+    vlan_trunk: list[TrunkConf] | None = None
+    """VLANs that the pod sees tagged: each an ``id``, or ``minID`` and ``maxID``; an empty list only has the bridge
+    filter. Untagged frames belong to ``vlan``, or else to VLAN 1.
+    """
     preserve_default_vlan: bool = False
+    """The VLAN that the bridge gives to new ports stays beside these."""
 
 
 @interface_delegate(BridgeConf)
 def bridge(conf: BridgeConf, pod: Sandbox, host: Facts) -> Desired:
     """Bridge, veth pair, and with IPAM: addresses, gateway, masquerading."""
     _validate(conf)
+    vlans = port_vlans(conf.vlan, conf.vlan_trunk, conf.preserve_default_vlan)
     gateway = conf.is_gateway or conf.is_default_gateway
     ipam = with_gateways(pod.ipam) if pod.ipam and gateway else pod.ipam
     if ipam and conf.is_default_gateway:
@@ -73,8 +86,16 @@ def bridge(conf: BridgeConf, pod: Sandbox, host: Facts) -> Desired:
         hairpin=conf.hairpin_mode,
         isolated=conf.port_isolation,
         up=not conf.disable_container_interface,
+        vlans=vlans,
     )
-    items: list[AnyItem] = [switch, pair, *_quiet(switch.name, pair.host_name)]
+    leg = (
+        leg_of(switch.name, conf.vlan, _mtu(switch, host), pod, host)
+        if ipam and gateway and conf.vlan
+        else None
+    )
+    links: list[Bridge | BridgeLeg | Veth] = [switch, leg, pair] if leg else [switch, pair]
+    quiet = [switch.name, *([leg.name] if leg else []), pair.host_name]
+    items: list[AnyItem] = [*links, *without_router_advertisements(*quiet)]
     if conf.mac_spoof_check:
         items.append(MacGuard(link=pair.host_name, mac=pair.mac, owner=pod.owner))
     if ipam:
@@ -82,11 +103,11 @@ def bridge(conf: BridgeConf, pod: Sandbox, host: Facts) -> Desired:
             items += _detection(pair.name, conf.enable_dad)
         items += [*announced(pair.name, ipam), *addressed(pair.name, ipam)]
         if gateway:
-            items += _gateway(conf, switch.name, ipam, () if pod.made else _present(switch.name, host))
+            place = leg.name if leg else switch.name
+            items += _gateway(conf, place, ipam, () if pod.made else _present(place, host))
         if conf.ip_masq:
-            backend = conf.ip_masq_backend or host.masquerade_backend()
-            items += [Masquerade(cidr=ip.address, owner=pod.owner, backend=backend) for ip in ipam.ips]  # type: ignore[arg-type]
-    return Desired(tuple(items), _result(conf, pod, host, switch, pair, ipam))
+            items += masqueraded(ipam, conf.ip_masq_backend, pod, host)
+    return Desired(tuple(items), _result(conf, pod, host, switch, pair, leg, ipam))
 
 
 def _validate(conf: BridgeConf) -> None:
@@ -94,21 +115,13 @@ def _validate(conf: BridgeConf) -> None:
         raise InvalidConfig("$.hairpinMode", "cannot set hairpin mode and promiscuous mode at the same time")
     if conf.disable_container_interface and conf.has_ipam:
         raise InvalidConfig("$.ipam", "cannot use IPAM when DisableContainerInterface flag is set")
-    if conf.ip_masq_backend not in ("", "nftables", "iptables"):
-        raise InvalidConfig(
-            "$.ipMasqBackend", f'unknown ipmasq backend "{conf.ip_masq_backend}" (nftables or iptables)'
-        )
+    require_backend(conf.ip_masq_backend)
     try:
         validate_ifname(conf.bridge)
     except CNIError as error:
         raise InvalidConfig("$.bridge", f'"{conf.bridge}": {error.msg}') from None
     if not 0 <= conf.mtu <= 65535:
         raise InvalidConfig("$.mtu", f"invalid MTU {conf.mtu}, must be between 0 and 65535")
-    if not 0 <= conf.vlan <= 4094:
-        raise InvalidConfig("$.vlan", f"invalid VLAN ID {conf.vlan} (must be between 0 and 4094)")
-    if conf.vlan or conf.vlan_trunk is not None:
-        field = "$.vlan" if conf.vlan else "$.vlanTrunk"
-        raise InvalidConfig(field, "VLAN filtering is not supported yet", Code.UNSUPPORTED_FIELD)
 
 
 def _switch(conf: BridgeConf, pod: Sandbox, host: Facts) -> Bridge:
@@ -117,16 +130,14 @@ def _switch(conf: BridgeConf, pod: Sandbox, host: Facts) -> Bridge:
     made = next((i for i in pod.made.interfaces if i.name == conf.bridge), None) if pod.made else None
     mac = made.mac if made else found.mac if found else host.fresh_mac(conf.bridge)
     return Bridge(
-        place="host", whose="shared", name=conf.bridge, mac=mac, mtu=conf.mtu, promisc=conf.promisc_mode
+        place="host",
+        whose="shared",
+        name=conf.bridge,
+        mac=mac,
+        mtu=conf.mtu,
+        promisc=conf.promisc_mode,
+        vlan_filtering=conf.vlan != 0 or conf.vlan_trunk is not None,
     )
-
-
-def _quiet(*links: str) -> list[Sysctl]:
-    """The host's own ends take no IPv6 configuration from what pods send."""
-    return [
-        Sysctl(place="host", whose="shared", key=f"net/ipv6/conf/{link}/accept_ra", value="0", tolerant=True)
-        for link in links
-    ]
 
 
 def _detection(link: str, enabled: bool) -> list[Sysctl]:
@@ -135,18 +146,22 @@ def _detection(link: str, enabled: bool) -> list[Sysctl]:
     return [Sysctl(key=f"net/ipv6/conf/{link}/{key}", value=value, tolerant=True) for key in keys]
 
 
+def _mtu(switch: Bridge, host: Facts) -> int:
+    """The bridge's, which is left as it is when it was there before."""
+    found = host.link(switch.name)
+    return found.mtu if found else switch.mtu or _DEFAULT_MTU
+
+
 def _present(name: str, host: Facts) -> tuple[str, ...]:
     found = host.link(name)
     return host.addresses(found) if found else ()
 
 
 def _gateway(conf: BridgeConf, name: str, ipam: Result, addresses: Iterable[str]) -> list[AnyItem]:
-    """Gateway addresses on the bridge, those of ``addresses`` that conflict away (or refused), forwarding on."""
-    for ip in ipam.ips:
-        if ip.gateway == ip.address.partition("/")[0]:
-            raise InvalidConfig(
-                "$.ipam", f"{ip.address} cannot be the pod's and its gateway's address in one"
-            )
+    """Gateway addresses on the bridge or its leg ``name``, those of ``addresses`` that conflict away (or refused);
+    forwarding on.
+    """
+    require_gateways_of_others(ipam)
     wanted = list(
         dict.fromkeys(f"{ip.gateway}/{interface_of(ip.address).network.prefixlen}" for ip in ipam.ips)
     )
@@ -164,9 +179,7 @@ def _gateway(conf: BridgeConf, name: str, ipam: Result, addresses: Iterable[str]
         if conflict:
             items.append(NoAddress(place="host", link=name, cidr=present))
     items += [Address(place="host", whose="shared", link=name, cidr=cidr) for cidr in wanted]
-    keys = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
-    versions = sorted({interface_of(cidr).version for cidr in wanted})
-    return items + [Sysctl(place="host", whose="shared", key=keys[v], value="1") for v in versions]
+    return items + forwarding([interface_of(cidr).version for cidr in wanted])
 
 
 def _conflicts(present: str, wanted: str) -> bool:
@@ -178,12 +191,18 @@ def _conflicts(present: str, wanted: str) -> bool:
 
 
 def _result(
-    conf: BridgeConf, pod: Sandbox, host: Facts, switch: Bridge, pair: Veth, ipam: Result | None
+    conf: BridgeConf,
+    pod: Sandbox,
+    host: Facts,
+    switch: Bridge,
+    pair: Veth,
+    leg: BridgeLeg | None,
+    ipam: Result | None,
 ) -> Result:
-    found = host.link(switch.name)
     interfaces = (
-        Interface(name=switch.name, mac=switch.mac, mtu=found.mtu if found else pair.mtu),
+        Interface(name=switch.name, mac=switch.mac, mtu=_mtu(switch, host)),
         Interface(name=pair.host_name, mac=pair.host_mac, mtu=pair.mtu),
         Interface(name=pair.name, mac=pair.mac, mtu=pair.mtu, sandbox=pod.netns),
+        *([Interface(name=leg.name, mac=leg.mac, mtu=leg.mtu)] if leg else []),
     )
     return described(interfaces, 2, ipam, chosen_dns(conf, ipam))

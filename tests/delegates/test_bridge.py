@@ -421,12 +421,6 @@ def test_dns_without_ipam(br: Any, make: Any) -> None:
     assert br.pod().add(make("bridge", bridge="br0", dns=DNS))["dns"] == DNS
 
 
-@pytest.mark.parametrize("key", ["vlan", "vlanTrunk"])
-def test_vlans_are_refused_and_not_ignored(br: Any, make: Any, refused: Any, key: str) -> None:
-    value = {"vlan": 100, "vlanTrunk": [{"id": 5}]}[key]
-    assert f"$.{key}" in refused(2, br.pod().add, make("bridge", bridge="br0", **{key: value})).msg
-
-
 def test_a_vlan_out_of_range(br: Any, make: Any, refused: Any) -> None:
     error = refused(7, br.pod().add, make("bridge", bridge="br0", vlan=4095))
     assert "invalid VLAN ID 4095 (must be between 0 and 4094)" in error.msg

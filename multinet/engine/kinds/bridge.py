@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -49,11 +50,19 @@ class BridgeKind(Kind[Bridge]):
                 host.send([messages.delete_link(index)])
 
         message = messages.create_bridge(item, index)
-        yield "host", Step(message, f'failed to create bridge "{item.name}"', undo=remove_if_unused)
+        words = f'failed to create bridge "{item.name}"'
+        explain = _why_no_vlans if item.vlan_filtering else None
+        yield "host", Step(message, words, undo=remove_if_unused, explain=explain)
 
     def configure(self, item: Bridge, stage: Stage) -> Iterable[Placed]:
         """Up, promiscuous if wanted, with the MAC it had before this attachment's port came."""
         found = stage.found["host", item.name]
+        if found is not None and item.vlan_filtering and not found.vlan_filtering:
+            # Before a frame of this attachment can pass; and it stays on when the ADD fails later, since another's
+            # may count on it by then.
+            message = messages.set_vlan_filtering(found.index)
+            words = f'failed to switch VLAN filtering on at "{item.name}"'
+            yield Placed("host", Rank.SETTING, Step(message, words, explain=_why_no_vlans))
         if found is not None and self._lost_its_mac(item, found, stage):
             yield self._pinned(found, stage)
         wanted = IFF_UP | (IFF_PROMISC if item.promisc else 0)
@@ -80,7 +89,7 @@ class BridgeKind(Kind[Bridge]):
             yield self._pinned(found, stage)
 
     def compare(self, item: Bridge, views: Views) -> Iterator[Difference]:
-        """Kind, state, MAC, promiscuity."""
+        """Kind, state, MAC, promiscuity, VLAN filtering."""
         subject = f"bridge {item.name}"
         link = views["host"].link(item.name)
         if link is None:
@@ -99,6 +108,8 @@ class BridgeKind(Kind[Bridge]):
                 f"doesn't match current state: {link.promisc} "
             )
             yield Difference(subject, "promisc", "true", "false", words)
+        if item.vlan_filtering and not link.vlan_filtering:
+            yield Difference(subject, "VLAN filtering", "on", "off")
 
     def _lost_its_mac(self, item: Bridge, found: LinkInfo, stage: Stage) -> bool:
         """A bridge whose MAC nobody has set takes its lowest port's."""
@@ -113,3 +124,9 @@ class BridgeKind(Kind[Bridge]):
         # Set once more in the end: also when this is refused, and right when the new port has left again.
         stage.undo.push(f'keep the MAC of "{found.name}"', partial(stage.scene.host.send, [message]))
         return Placed("host", Rank.SETTING, Step(message, f'failed to keep the MAC of "{found.name}"'))
+
+
+def _why_no_vlans(number: int) -> str:
+    if number != errno.EOPNOTSUPP:
+        return ""
+    return "the kernel was built without CONFIG_BRIDGE_VLAN_FILTERING, which vlan and vlanTrunk need"

@@ -9,6 +9,7 @@ from multinet.adapters import kernel_messages as messages
 from multinet.adapters.netlink import IFF_UP
 from multinet.core.desired import Difference, Place, Veth
 from multinet.engine.kinds.base import Kind, NewLink, Placed, Rank
+from multinet.engine.kinds.port_vlans import port_vlan_differences, port_vlan_steps
 from multinet.engine.kinds.sandbox_link import (
     link_differences,
     raised,
@@ -50,12 +51,14 @@ class VethKind(Kind[Veth]):
         yield "host", Step(message, f"failed to make veth pair {pair}", undo=undo)
 
     def configure(self, item: Veth, stage: Stage) -> Iterable[Placed]:
-        """Port flags, both ends up."""
+        """Port flags and VLANs, both ends up."""
         index = stage.indexes["host", item.host_name]
         if item.hairpin or item.isolated:
             flags = messages.set_port(index, item.hairpin, item.isolated)
             step = Step(flags, f'failed to set port flags of "{item.host_name}"')
             yield Placed("host", Rank.SETTING, step)
+        if item.vlans is not None:
+            yield from port_vlan_steps(item.vlans, item.host_name, index)
         up = messages.set_link(index, IFF_UP, IFF_UP, alias=stage.scene.owner.mark)
         yield Placed("host", Rank.UP, Step(up, f'failed to set "{item.host_name}" UP'))
         yield raised(item, stage)
@@ -83,6 +86,8 @@ class VethKind(Kind[Veth]):
             yield Difference(item.host_name, "hairpin", str(item.hairpin), str(peer.hairpin))
         if peer.isolated != item.isolated:
             yield Difference(item.host_name, "isolated", str(item.isolated), str(peer.isolated))
+        if item.vlans is not None:
+            yield from port_vlan_differences(item.vlans, peer, views)
 
     def remove(self, item: Veth, scene: Scene) -> None:
         """Either end takes the other with it; the host end is looked for when the sandbox's isn't there."""
