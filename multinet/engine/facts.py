@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -151,6 +152,10 @@ class Facts:
     def sysctl(self, key: str, place: Place = "host") -> str | None:
         """The value of ``net/…``, None if the kernel doesn't have it."""
         return self._once(("sysctl", place, key), lambda: self._stack(place).read_sysctl(key))
+
+    def program(self, name: str) -> str | None:
+        """Where a program is in the PATH, None if it isn't there."""
+        return self._once(("program", name), lambda: shutil.which(name))
 
     def fresh_mac(self, name: str) -> str:
         """A random locally administered MAC for a link still to be made; the same for the same ``name``."""

@@ -33,6 +33,7 @@ _OWN = {
     "tuning": "multinet.delegates.tuning:tuning",
     "tap": "multinet.delegates.tap:tap",
     "vlan": "multinet.delegates.vlan:vlan",
+    "vrf": "multinet.delegates.vrf:vrf",
 }
 
 

@@ -30,6 +30,9 @@ _WAYS: dict[type[Any], frozenset[str]] = {
     Address: frozenset({"detect", "prefix_route"}),
     Route: frozenset({"onlink", "replaces", "protocol"}),
     StateFile: frozenset({"content", "mode", "replaces"}),
+    # Of one back end only.
+    PortMapping: frozenset({"mark_bit"}),
+    ForwardAccept: frozenset({"admin_chain", "zone"}),
 }
 _PASSING = (NoAddress, NoRoute)
 """Steps on the way, nothing that lasts."""
