@@ -9,7 +9,6 @@ from multinet.core.desired import (
     AnyItem,
     Bridge,
     BridgeLeg,
-    BridgeLeg,
     Device,
     Dummy,
     Ifb,
@@ -35,7 +34,6 @@ from multinet.core.desired import (
 from multinet.engine.kinds.base import Kind
 from multinet.engine.kinds.bridge import BridgeKind
 from multinet.engine.kinds.bridge_leg import BridgeLegKind
-from multinet.engine.kinds.bridge_leg import BridgeLegKind
 from multinet.engine.kinds.child import IpvlanKind, MacvlanKind, VlanKind
 from multinet.engine.kinds.device import DeviceKind
 from multinet.engine.kinds.hierarchy import SubnetBucketKind
@@ -54,7 +52,6 @@ __all__ = ["kind_of"]
 _KINDS: dict[type[Any], Kind[Any]] = {
     Address: AddressKind(),
     Bridge: BridgeKind(),
-    BridgeLeg: BridgeLegKind(),
     BridgeLeg: BridgeLegKind(),
     Device: DeviceKind(),
     Dummy: DummyKind(),
