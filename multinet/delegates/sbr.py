@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from msgspec.structs import replace
-
-from multinet.adapters.kernel_values import LinkInfo, RouteInfo
+from multinet.adapters.kernel_values import LinkInfo
 from multinet.cni.addresses import address_of, interface_of, prefix_of
 from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.cni.result import IPConfig, Result
-from multinet.core.desired import MADE_BY_MULTINET, MAIN_TABLE, SCOPE_LINK, AnyItem, Route, Rule
-from multinet.delegates.sbr_routes import (
-    Source,
-    first_free_table,
-    leaving,
-    of_link,
-    source_hints,
-    table_routes,
-)
+from multinet.core.desired import MADE_BY_MULTINET, MAIN_TABLE, AnyItem, Route, Rule
+from multinet.delegates.sbr_routes import Source, leaving, source_hints, table_routes
 from multinet.npwg.default_routes import Family, default_routes
 from multinet.sdk import DelegateConf, Desired, Facts, Sandbox, chained_delegate
+from multinet.sdk.tables import (
+    KERNELS_TABLES,
+    first_free,
+    in_table,
+    of_link,
+    reported_routes,
+    tables_in_use,
+    with_tables,
+)
 
-_KERNELS_TABLES = frozenset({0, 253, MAIN_TABLE, 255})
+_FIRST_TABLE = 100
 
 
 class SbrConf(DelegateConf, frozen=True, kw_only=True):
@@ -55,13 +55,14 @@ def sbr(conf: SbrConf, pod: Sandbox, host: Facts) -> Desired:
     routes = of_link(host.routes("sandbox"), link.index, (MAIN_TABLE, *tables))
     items: list[AnyItem] = [*_rules(sources)]
     if pod.made:
-        routes += _reported(previous, sources, link)
+        reported = reported_routes(previous, link.index, tables)
+        routes += [r for r in reported if any(s.covers(g) for s in sources for g, _ in r.hops)]
     else:
         items += leaving(pod.ifname, routes, conf.add_source_hints)
     if conf.add_source_hints:
         items += source_hints(pod.ifname, sources, routes)
     made = [one for source in sources for one in table_routes(pod.ifname, source, sources, routes)]
-    return Desired((*items, *dict.fromkeys(made)), _with_tables(previous, made))
+    return Desired((*items, *dict.fromkeys(made)), with_tables(previous, made))
 
 
 @sbr.leftovers
@@ -85,7 +86,7 @@ def _leftovers(conf: SbrConf | None, pod: Sandbox, host: Facts) -> Iterable[AnyI
         Rule(source=rule.source, table=rule.table)
         for rule in host.rules("sandbox")
         if (rule.source in sources or (rule.protocol == MADE_BY_MULTINET and rule.source not in others))
-        and rule.table not in _KERNELS_TABLES
+        and rule.table not in KERNELS_TABLES
         and asked in (None, rule.table)
     ]
     back = (
@@ -136,17 +137,15 @@ def _sources(
     own: Sequence[IPConfig], previous: Result, configured: dict[Family, str], host: Facts
 ) -> list[Source]:
     """Each address with its table, which is the one of its rule if it has one, and its gateway."""
-    ruled = {r.source: r.table for r in host.rules("sandbox") if r.table not in _KERNELS_TABLES}
-    used = {rule.table for rule in host.rules("sandbox")}
-    used.update(route.table for route in host.routes("sandbox"))
-    used.update(link.table for link in host.links("sandbox").values())
+    ruled = {r.source: r.table for r in host.rules("sandbox") if r.table not in KERNELS_TABLES}
+    used = tables_in_use(host)
     fallback = {
         prefix_of(route.dst).version: route.gw for route in reversed(default_routes(previous)) if route.gw
     }
     sources = []
     for ip in own:
         family = interface_of(ip.address).version
-        table = ruled.get(Source(ip.address, 0).rule_source) or first_free_table(used)
+        table = ruled.get(Source(ip.address, 0).rule_source) or first_free(used, _FIRST_TABLE)
         used.add(table)
         gateway = configured.get(family) or ip.gateway or fallback.get(family, "")
         sources.append(Source(ip.address, table, gateway, family in configured))
@@ -155,37 +154,6 @@ def _sources(
 
 def _rules(sources: Iterable[Source]) -> list[Rule]:
     return [Rule(source=source.rule_source, table=source.table) for source in sources]
-
-
-def _reported(previous: Result, sources: Sequence[Source], link: LinkInfo) -> list[RouteInfo]:
-    """CHECK: the routes of the result that must be in the tables, by a gateway in one of the subnets."""
-    tables = {None, MAIN_TABLE, *(source.table for source in sources)}
-    inherited = {interface_of(ip.address).version: ip.gateway for ip in reversed(previous.ips) if ip.gateway}
-    found = []
-    for route in previous.routes:
-        network, scope = prefix_of(route.dst), route.scope or 0
-        gateway = route.gw or (inherited.get(network.version, "") if scope < SCOPE_LINK else "")
-        if route.table in tables and gateway and any(source.covers(gateway) for source in sources):
-            hops = ((gateway, link.index),)
-            found.append(RouteInfo(str(network), hops, route.priority, MAIN_TABLE, scope))
-    return found
-
-
-def _with_tables(previous: Result, made: Sequence[Route]) -> Result:
-    """The result with the table in each route that was moved: the first one it stands in."""
-
-    def placed(dst: str, gateway: str) -> int | None:
-        network = str(prefix_of(dst))
-        fits = (m for m in made if m.dst == network and (not gateway or gateway in m.gateways))
-        return next((one.table for one in fits), None)
-
-    routes = tuple(
-        replace(route, table=placed(route.dst, route.gw) or route.table)
-        if route.table in (None, MAIN_TABLE)
-        else route
-        for route in previous.routes
-    )
-    return replace(previous, routes=routes)
 
 
 def _returning(ifname: str, link: LinkInfo, tables: set[int], host: Facts) -> list[AnyItem]:
@@ -197,17 +165,5 @@ def _returning(ifname: str, link: LinkInfo, tables: set[int], host: Facts) -> li
         for r in everywhere
         if (r.table, r.protocol) == (MAIN_TABLE, MADE_BY_MULTINET) and r.hops == (("", link.index),)
     ]
-    out = [
-        Route(
-            link=ifname,
-            whose="borrowed",
-            dst=r.dst,
-            gateways=tuple(gateway for gateway, _ in r.hops if gateway),
-            metric=r.metric,
-            table=r.table,
-            scope=r.scope,
-            protocol=r.protocol,
-        )
-        for r in there
-    ]
+    out = [in_table(ifname, route, route.table) for route in there]
     return [*leaving(ifname, of_link(there, link.index, tables), keeps_subnets=False), *out, *hints]

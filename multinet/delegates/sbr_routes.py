@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from multinet.adapters.kernel_values import RouteInfo
 from multinet.cni.addresses import address_of, interface_of, prefix_of
-from multinet.core.desired import MADE_BY_MULTINET, MAIN_TABLE, SCOPE_LINK, NoRoute, Route
+from multinet.core.desired import MADE_BY_MULTINET, SCOPE_LINK, NoRoute, Route
 from multinet.npwg.default_routes import DESTINATIONS, Family
+from multinet.sdk.tables import gateways_of, in_table, out_of_main
 
 
 class Source(NamedTuple):
@@ -51,20 +52,7 @@ def table_routes(
     """The routes of an address's table: those of ``routes`` that are its, on-link ones first, and the default."""
     default = DESTINATIONS[source.family]
     copied = [
-        Route(
-            link=link,
-            whose="borrowed",
-            dst=route.dst,
-            gateways=_gateways(route),
-            metric=route.metric,
-            table=source.table,
-            scope=route.scope,
-            mtu=route.mtu,
-            advmss=route.advmss,
-            onlink=route.onlink,
-            source=route.source,
-            protocol=route.protocol,
-        )
+        in_table(link, route, source.table)
         for route in routes
         if _belongs(route, source, sources) and not (source.is_configured and route.dst == default)
     ]
@@ -77,24 +65,14 @@ def leaving(link: str, routes: Iterable[RouteInfo], keeps_subnets: bool) -> list
     """The routes that go from the main table, those that others are reached by last; IPv6's link-local prefix stays,
     and with ``keeps_subnets`` all of IPv4 that is on the link.
     """
-    found = [
-        NoRoute(
-            link=link,
-            whose="borrowed",
-            dst=route.dst,
-            gateways=_gateways(route),
-            metric=route.metric,
-            scope=route.scope,
-            mtu=route.mtu,
-            advmss=route.advmss,
-            onlink=route.onlink,
-            source=route.source,
-            protocol=route.protocol,
-        )
-        for route in routes
-        if not _is_link_local(route) and not (keeps_subnets and route.scope == SCOPE_LINK)
-    ]
-    return sorted(found, key=lambda route: not route.gateways)
+    return out_of_main(
+        link,
+        [
+            route
+            for route in routes
+            if not _is_link_local(route) and not (keeps_subnets and route.scope == SCOPE_LINK)
+        ],
+    )
 
 
 def source_hints(link: str, sources: Iterable[Source], routes: Sequence[RouteInfo]) -> list[Route]:
@@ -114,33 +92,13 @@ def source_hints(link: str, sources: Iterable[Source], routes: Sequence[RouteInf
     return list(hints.values())
 
 
-def of_link(routes: Iterable[RouteInfo], index: int, tables: Iterable[int]) -> list[RouteInfo]:
-    """The link's routes in ``tables`` that others made, each once; those by several links are nobody's."""
-    wanted = frozenset(tables)
-    found: dict[tuple[object, ...], RouteInfo] = {}
-    for route in routes:
-        ours = route.protocol == MADE_BY_MULTINET
-        if route.table in wanted and not ours and all(at == index for _, at in route.hops):
-            found.setdefault((route.dst, route.hops, route.metric, route.scope), route)
-    return list(found.values())
-
-
-def first_free_table(used: Iterable[int]) -> int:
-    """The smallest id from 100 on that isn't used; 253 to 255 are the kernel's."""
-    taken = {*used, 253, MAIN_TABLE, 255}
-    table = 100
-    while table in taken:
-        table += 1
-    return table
-
-
 def _belongs(route: RouteInfo, source: Source, sources: Sequence[Source]) -> bool:
     """By its source or gateway; a route that has neither belongs to all, and so does one whose gateway is in none of
     the subnets.
     """
     if prefix_of(route.dst).version != source.family:
         return False
-    marks = [*_gateways(route), *([route.source] if route.source else [])]
+    marks = [*gateways_of(route), *([route.source] if route.source else [])]
     if any(source.covers(mark) for mark in marks):
         return True
     siblings = [one for one in sources if one.family == source.family]
@@ -161,10 +119,6 @@ def _default_route(link: str, source: Source) -> Route:
     )
 
 
-def _gateways(route: RouteInfo) -> tuple[str, ...]:
-    return tuple(gateway for gateway, _ in route.hops if gateway)
-
-
 def _is_link_local(route: RouteInfo) -> bool:
     network = prefix_of(route.dst)
-    return network.version == 6 and network.is_link_local and not _gateways(route)
+    return network.version == 6 and network.is_link_local and not gateways_of(route)

@@ -11,7 +11,7 @@ from multinet.adapters.netns import Netns
 from multinet.cni.result import Result
 from multinet.core.desired import MADE_BY_MULTINET
 from multinet.delegates.sbr import sbr
-from multinet.delegates.sbr_routes import first_free_table
+from multinet.sdk.tables import first_free
 from tests.delegates.chained import after, attached
 
 V4, V6 = "10.1.3.0/24", "2001:db8:3::/64"
@@ -414,11 +414,20 @@ def test_collect_touches_nothing(bench: Any, second: Any, conf: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("used", "table"),
-    [((), 100), ((100, 101), 102), ((99, 101), 100), (range(100, 253), 256), ({*range(100, 300)}, 300)],
+    ("used", "start", "table"),
+    [
+        ((), 100, 100),
+        ((100, 101), 100, 102),
+        ((99, 101), 100, 100),
+        (range(100, 253), 100, 256),
+        (range(100, 300), 100, 300),
+        ((), 1, 1),
+        ((1, 2, 3, 5), 1, 4),
+        (range(1, 1000), 1, 1000),
+    ],
 )
-def test_the_first_free_table(used: Any, table: int) -> None:
-    assert first_free_table(used) == table
+def test_the_first_free_table(used: Any, start: int, table: int) -> None:
+    assert first_free(used, start) == table
 
 
 class TestTraffic:

@@ -16,6 +16,7 @@ from multinet.core.desired import (
     LinkSettings,
     LinkUp,
     Macvlan,
+    Member,
     Neighbour,
     NoAddress,
     NoRoute,
@@ -30,6 +31,7 @@ from multinet.core.desired import (
     TokenBucket,
     Veth,
     Vlan,
+    Vrf,
 )
 from multinet.engine.kinds.base import Kind
 from multinet.engine.kinds.bridge import BridgeKind
@@ -46,6 +48,7 @@ from multinet.engine.kinds.shaping import IfbKind, RedirectKind, TokenBucketKind
 from multinet.engine.kinds.state_file import StateFileKind
 from multinet.engine.kinds.tap import TapKind
 from multinet.engine.kinds.veth import VethKind
+from multinet.engine.kinds.vrf import MemberKind, VrfKind
 
 __all__ = ["kind_of"]
 
@@ -60,6 +63,7 @@ _KINDS: dict[type[Any], Kind[Any]] = {
     Ifb: IfbKind(),
     LinkUp: LinkUpKind(),
     Macvlan: MacvlanKind(),
+    Member: MemberKind(),
     Neighbour: NeighbourKind(),
     NoAddress: NoAddressKind(),
     NoRoute: NoRouteKind(),
@@ -72,6 +76,7 @@ _KINDS: dict[type[Any], Kind[Any]] = {
     Tap: TapKind(),
     TokenBucket: TokenBucketKind(),
     Veth: VethKind(),
+    Vrf: VrfKind(),
     Vlan: VlanKind(),
 }
 _RULE: Kind[PacketRule] = Kind()
