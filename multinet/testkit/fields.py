@@ -75,7 +75,7 @@ def _other_text(name: str, value: str) -> str:
     parts = value.split(":")
     if len(parts) == 6 and all(len(part) == 2 for part in parts):
         return ":".join([*parts[:5], "00" if parts[5] != "00" else "01"])
-    if name in ("address", "cidr", "container_cidr", "dst", "source"):
+    if name in ("address", "cidr", "container_cidr", "dst", "host_ip", "source"):
         address, slash, prefix = value.partition("/")
         return f"{'2001:db8:ffff::77' if ':' in address else '198.51.100.77'}{slash}{prefix}"
     return _ALTERNATIVES.get((name, value), f"{value[:-1]}{'x' if value[-1] != 'x' else 'y'}")

@@ -50,6 +50,8 @@ class LinkInfo(msgspec.Struct, frozen=True):
     alias: str = ""
     mode: str = ""
     """Of a macvlan or ipvlan."""
+    bc_queue_len: int = 0
+    """Of a macvlan: how many broadcast frames may wait."""
     hairpin: bool = False
     isolated: bool = False
     port_state: int = -1
@@ -129,7 +131,11 @@ def link_of(data: bytes) -> LinkInfo:
 
 
 def _macvlan(data: bytes) -> dict[str, Any]:
-    return {"mode": _MACVLAN_MODES.get(number(nl.first_attribute(data, rt.IFLA_MACVLAN_MODE)), "")}
+    found = nl.attributes(data, 0, len(data))
+    return {
+        "mode": _MACVLAN_MODES.get(number(found.get(rt.IFLA_MACVLAN_MODE)), ""),
+        "bc_queue_len": number(found.get(rt.IFLA_MACVLAN_BC_QUEUE_LEN)),
+    }
 
 
 def _ipvlan(data: bytes) -> dict[str, Any]:

@@ -110,10 +110,13 @@ class MacvlanKind(ChildKind[Macvlan]):
         yield raised(item, stage, item.mac if item.mode == "passthru" else "")
 
     def own_differences(self, item: Macvlan, link: LinkInfo) -> Iterator[Difference]:
-        """The mode."""
+        """Mode, and length of the broadcast queue."""
         if link.mode != item.mode:
             words = f"container macvlan mode {link.mode} does not match expected value: {item.mode}"
             yield Difference(item.name, "mode", item.mode, link.mode, words)
+        if item.bc_queue_len and link.bc_queue_len != item.bc_queue_len:
+            have = str(link.bc_queue_len)
+            yield Difference(item.name, "broadcast queue", str(item.bc_queue_len), have)
 
 
 class IpvlanKind(ChildKind[Ipvlan]):
