@@ -13,6 +13,7 @@ from multinet.cni.errors import InvalidConfig
 from multinet.cni.result import Result
 from multinet.core.desired import AnyItem, PortMapping, Sysctl
 from multinet.sdk import DelegateConf, Desired, Facts, Sandbox, chained_delegate
+from multinet.sdk.ipam import member
 from multinet.sdk.iptables import require_iptables
 
 _BACKENDS = ("iptables", "nftables")
@@ -141,7 +142,7 @@ def _backend(conf: PortmapConf, host: Facts) -> Literal["nftables", "iptables"]:
 
 def _mappings(conf: PortmapConf) -> list[_Wanted]:
     """The entries of ``portMappings``, each valid, none against another; repetitions are one."""
-    raw = conf.runtime_config.get("portMappings")
+    raw = member(conf.runtime_config, "portMappings")
     path = "$.runtimeConfig.portMappings"
     if raw is None:
         return []
