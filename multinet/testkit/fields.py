@@ -10,6 +10,8 @@ import msgspec
 from multinet.core.desired import (
     Address,
     AnyItem,
+    Bridge,
+    BridgeLeg,
     Device,
     ForwardAccept,
     NoAddress,
@@ -27,6 +29,8 @@ __all__ = ["untrue"]
 _MEMORY = frozenset({"place", "whose", "before", "tolerant", "owner", "was_up", "alias", "addresses"})
 """Fields that say whose an item is, or what was before: not how the kernel should be."""
 _WAYS: dict[type[Any], frozenset[str]] = {
+    Bridge: frozenset({"mtu"}),  # one that is there keeps its own
+    BridgeLeg: frozenset({"port"}),
     Device: frozenset({"group", "master"}),
     # How it is made, or goes home; the kernel doesn't keep it.
     Address: frozenset({"detect", "prefix_route"}),
