@@ -251,11 +251,25 @@ def _write(key: str, value: str) -> None:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and _read(key) == value:
-            return
-        raise
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        try:
+            held = _read(key)
+        except PermissionError:  # some can only be written (net/ipv4/route/flush)
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        else:
+            if held == value:
+                return
+            raise
     try:
-        if os.read(fd, 256).decode().strip() != value:
+        if not _holds(fd, value):
             os.pwrite(fd, value.encode(), 0)
     finally:
         os.close(fd)
+
+
+def _holds(fd: int, value: str) -> bool:
+    try:
+        return os.read(fd, 256).decode().strip() == value
+    except OSError:  # it was opened for writing alone
+        return False

@@ -169,6 +169,14 @@ def test_an_interface_with_dots_in_its_name(bench: Any, make: Any) -> None:
     pod.check_both(conf)
 
 
+def test_a_sysctl_that_can_only_be_written(bench: Any, tuned: Any) -> None:
+    pod, conf = tuned(sysctl={"net.ipv4.route.flush": "1"})
+    pod.add(conf)
+    pod.check_both(conf)
+    pod.delete(conf)
+    assert not file_of(pod, conf).exists()
+
+
 # CHECK
 
 

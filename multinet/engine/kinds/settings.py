@@ -51,7 +51,10 @@ class SysctlKind(Kind[Sysctl]):
 
     def compare(self, item: Sysctl, views: Views) -> Iterator[Difference]:
         """Word by word: the kernel separates several values by tabs."""
-        value = views[item.place].stack.read_sysctl(item.key)
+        try:
+            value = views[item.place].stack.read_sysctl(item.key)
+        except OSError:  # it can only be written
+            return
         if value is None and item.tolerant:
             return
         if value is None or value.split() != item.value.split():
