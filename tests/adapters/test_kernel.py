@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import threading
 from collections.abc import Iterator
@@ -189,6 +190,39 @@ route add default via fe80::1 dev br0
         assert (route.mtu, route.advmss) == (metrics.get("mtu", 0), metrics.get("advmss", 0))
         if "." in key[0]:
             assert route.scope == {"global": 0, "link": 253}[theirs["scope"]]
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("10.9.1.1", ("10.9.1.0/24", "via")),
+        ("10.9.1.7", ("10.9.1.7/32", "")),
+        ("10.8.0.1", None),
+        ("10.7.0.1", None),
+        ("2001:db8:9::7", ("2001:db8:9::7/128", "")),
+        ("2001:db8:8::7", None),
+    ],
+)
+def test_the_route_to_an_address(
+    lab: Any, stack: NetworkStack, address: str, found: tuple[str, str] | None
+) -> None:
+    """As it stands in the table: with its prefix, not as one for this address alone."""
+    lab.ip("link", "add", "br0", "type", "bridge")
+    lab.allowed.add("br0")
+    lab.ip("link", "set", "br0", "up")
+    lab.ip("addr", "add", "10.1.2.1/24", "dev", "br0")
+    lab.ip("route", "add", "10.9.1.0/24", "via", "10.1.2.9")
+    lab.ip("route", "add", "10.9.1.7", "dev", "br0")
+    lab.ip("route", "add", "blackhole", "10.7.0.0/16")
+    lab.ip("route", "add", "2001:db8:9::7", "dev", "br0")
+    route = stack.route_to(ipaddress.ip_address(address))
+    if found is None:
+        assert route is None
+        return
+    assert route is not None
+    dst, via = found
+    assert route.dst == dst and route.table == 254
+    assert route.hops[0][0] == ("10.1.2.9" if via else "")
 
 
 def test_the_kernels_answers_are_whole_when_there_are_many(lab: Any, stack: NetworkStack) -> None:

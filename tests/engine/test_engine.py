@@ -62,6 +62,24 @@ def bridge(name: str = "br0", **more: Any) -> Bridge:
     return Bridge(place="host", whose="shared", name=name, mac="02:00:00:00:00:b0", **more)
 
 
+def test_a_refusal_says_what_it_means(stage: Stage) -> None:
+    stage.lab.allowed.add("br0")
+    message = messages.create_bridge(Bridge(place="host", name="br0"), 0)
+    said: list[int] = []
+
+    def explain(number: int) -> str:
+        said.append(number)
+        return "somebody has it"
+
+    step = Step(message, "failed to make it", explain=explain)
+    perform([step], stage.host, Undo())
+    assert said == []
+    with pytest.raises(CNIError) as caught:
+        perform([step], stage.host, Undo())
+    assert caught.value.msg == "failed to make it: file exists: somebody has it"
+    assert said == [errno.EEXIST]
+
+
 def test_steps_that_are_fine_and_steps_that_fail(stage: Stage) -> None:
     stage.lab.allowed |= {"br0", "br1"}
     undone: list[str] = []
