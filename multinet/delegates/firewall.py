@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from multinet.cni.addresses import interface_of
-from multinet.cni.errors import InvalidConfig
+from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.core.desired import AnyItem, BridgeIsolation, ForwardAccept
 from multinet.sdk import DelegateConf, Desired, Facts, Sandbox, chained_delegate
 from multinet.sdk.iptables import require_iptables
 
-_BACKENDS = ("iptables", "nftables")
+_Backend = Literal["nftables", "iptables", "firewalld"]
+_BACKENDS = ("nftables", "iptables", "firewalld")
 _POLICIES = ("open", "same-bridge", "isolated")
 _ROOM = 28
 """Characters that iptables allows for the name of a chain."""
@@ -20,11 +21,11 @@ class FirewallConf(DelegateConf, frozen=True, kw_only=True):
     """Options of firewall."""
 
     backend: str = ""
-    """``nftables`` or ``iptables``; default: as the host's other rules use."""
+    """``nftables``, ``iptables`` or ``firewalld``; default: firewalld where it runs, else as the host's other rules."""
     iptables_admin_chain_name: str = "CNI-ADMIN"
     """iptables: the administrator's own chain, asked before the pods' rules."""
     firewalld_zone: str = "trusted"
-    """firewalld's zone; accepted, and without effect here."""
+    """firewalld: the zone that the pod's addresses join."""
     ingress_policy: str = "open"
     """``open``; ``same-bridge``: other bridges don't reach the pod; ``isolated``: other pods of its bridge neither."""
 
@@ -36,21 +37,19 @@ def firewall(conf: FirewallConf, pod: Sandbox, host: Facts) -> Desired:
     """An accept for each address of the result, and the bridge's isolation."""
     _validate(conf)
     backend = _backend(conf, host)
-    previous = pod.previous
-    if previous is None:
-        return Desired()
-    addresses = [interface_of(ip.address).ip for ip in previous.ips]
+    addresses = [interface_of(ip.address).ip for ip in pod.so_far.ips]
     items: list[AnyItem] = [
         ForwardAccept(
             owner=pod.owner,
             cidr=f"{address}/{address.max_prefixlen}",
             backend=backend,
             admin_chain=conf.iptables_admin_chain_name,
+            zone=conf.firewalld_zone,
         )
         for address in dict.fromkeys(addresses)
     ]
     if conf.ingress_policy != "open":
-        items += _isolation(conf, pod, backend, sorted({address.version for address in addresses}))
+        items += _isolation(conf, pod, host, sorted({address.version for address in addresses}))
     return Desired(tuple(items))
 
 
@@ -58,8 +57,11 @@ def firewall(conf: FirewallConf, pod: Sandbox, host: Facts) -> Desired:
 def _ready(conf: FirewallConf, host: Facts) -> None:
     """The options are known, and the back end's program is there."""
     _validate(conf)
-    if _backend(conf, host) == "iptables":
+    backend = _backend(conf, host)
+    if backend == "iptables":
         require_iptables(host)
+    if backend == "firewalld" and not host.firewalld_runs():
+        raise CNIError(Code.NOT_AVAILABLE, "firewalld doesn't answer on the system bus")
 
 
 def _validate(conf: FirewallConf) -> None:
@@ -75,15 +77,25 @@ def _validate(conf: FirewallConf) -> None:
         )
 
 
-def _backend(conf: FirewallConf, host: Facts) -> Literal["nftables", "iptables"]:
-    return "iptables" if (conf.backend or host.masquerade_backend()) == "iptables" else "nftables"
+def _backend(conf: FirewallConf, host: Facts) -> _Backend:
+    for known in _BACKENDS:
+        if conf.backend == known:
+            return known  # type: ignore[return-value]
+    return "firewalld" if host.firewalld_runs() else _rules(host)
 
 
-def _isolation(
-    conf: FirewallConf, pod: Sandbox, backend: Literal["nftables", "iptables"], families: list[int]
-) -> list[AnyItem]:
-    """On the first interface of the result: the bridge, when the bridge plugin came before."""
-    interfaces = pod.previous.interfaces if pod.previous else ()
+def _rules(host: Facts) -> Literal["nftables", "iptables"]:
+    return "iptables" if host.masquerade_backend() == "iptables" else "nftables"
+
+
+def _isolation(conf: FirewallConf, pod: Sandbox, host: Facts, families: list[int]) -> list[AnyItem]:
+    """On the first interface of the result: the bridge, when the bridge plugin came before. firewalld knows no
+    such thing, so there it stands in the rules.
+    """
+    backend: Literal["nftables", "iptables"] = _rules(host)
+    if conf.backend in ("nftables", "iptables"):
+        backend = "iptables" if conf.backend == "iptables" else "nftables"
+    interfaces = pod.so_far.interfaces
     if not interfaces or interfaces[0].sandbox:
         raise InvalidConfig(
             "$.ingressPolicy",

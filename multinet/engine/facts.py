@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from typing import TypeVar
 
+from multinet.adapters.firewalld import firewalld_runs
 from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.kernel_values import LinkInfo, RouteInfo, RuleInfo
 from multinet.cni.errors import CNIError, Code
@@ -152,6 +153,10 @@ class Facts:
     def sysctl(self, key: str, place: Place = "host") -> str | None:
         """The value of ``net/…``, None if the kernel doesn't have it."""
         return self._once(("sysctl", place, key), lambda: self._stack(place).read_sysctl(key))
+
+    def firewalld_runs(self) -> bool:
+        """Whether firewalld has the say over what the host forwards."""
+        return self._once(("firewalld",), firewalld_runs)
 
     def program(self, name: str) -> str | None:
         """Where a program is in the PATH, None if it isn't there."""

@@ -67,7 +67,7 @@ def _others(item: AnyItem, name: str, value: Any) -> Iterator[Any]:
         if not value and not isinstance(item, PacketRule):
             yield True
     elif isinstance(value, int):
-        yield value + 1
+        yield {4: 6, 6: 4}[value] if name == "family" else value + 1
     elif isinstance(value, str) and value:
         yield _other_text(name, value)
     elif isinstance(value, Owner):
