@@ -60,7 +60,7 @@ class ChainedPlugin(DelegatePlugin[C]):
         conf = convert(call.conf, self.conf)
         previous = known_result(call, self._missing["ADD"])
         pod = self._pod(call, conf)
-        with node.scene(call, pod.owner) as scene, Undo() as undo:
+        with node.scene(call, pod.owner) as scene, node.turn(scene), Undo() as undo:
             previous.as_version(conf.cni_version)  # what can't be said fails before the kernel is touched
             desired = self._bring_about(conf, pod, node, scene, undo)
             result = desired.result if desired.result != Result() else previous

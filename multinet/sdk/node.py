@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 
 from multinet.adapters.kernel import Kernel, NetworkStack
 from multinet.adapters.netns import Netns
@@ -62,6 +63,17 @@ class Node:
                 stack.close()
             if opened and netns is not None:
                 netns.close()
+
+    @contextmanager
+    def turn(self, scene: Scene) -> Iterator[None]:
+        """Alone in a sandbox among the plugins that decide by what is there (which table is free): a lock on the
+        namespace, as the reference plugin sbr takes it. The daemon's containers have turns of their own.
+        """
+        if self.netns is not None or self.sandbox is not None or scene.sandbox is None:
+            yield
+            return
+        flock(scene.sandbox.netns.fd, LOCK_EX)  # it ends with the descriptor, which is this call's
+        yield
 
     def _scene(self, call: PluginCall, owner: Owner, sandbox: NetworkStack | None) -> Scene:
         host = self.kernel.host

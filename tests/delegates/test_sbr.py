@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,16 @@ class TestAdd:
         one.delete(one_conf)
         assert set(rules(two)) == {"10.1.2.2", "2001:db8:2::2"}
         two.check_both(two_conf)
+
+    def test_at_the_same_time(self, first: Any, second: Any, conf: Any) -> None:
+        """Executables know nothing of one another: the sandbox's lock keeps their choices apart."""
+        pods = [after(base, conf) for base in (first, second)]
+        for _ in range(5):
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(lambda pair: pair[0].add(pair[1]), pods))
+            assert sorted(rules(first).values()) == [100, 101, 102, 103]
+            for pod, chained in pods:
+                pod.delete(chained)
 
     def test_repeated(self, bench: Any, second: Any, conf: Any, unchanged: Any) -> None:
         pod, conf = after(second, conf)
