@@ -11,6 +11,7 @@ from multinet.adapters.firewall_flows import forget_former, forget_stale
 from multinet.adapters.firewall_holdings import TranslatedPort, translated
 from multinet.adapters.firewall_nftables import NftablesRules
 from multinet.adapters.firewall_tables import TABLE
+from multinet.adapters.firewalld import Firewalld
 from multinet.adapters.iptables import Iptables
 from multinet.adapters.netns import Netns
 from multinet.adapters.nftables import Nftables
@@ -82,12 +83,14 @@ class HostFirewall:
         UDP flows to mapped ports that go elsewhere are forgotten, so that their next packet reaches the pod.
         Raises CNIError (FIREWALL).
         """
-        nftables, iptables = _by_backend(items)
+        nftables, iptables, zones = _by_backend(items)
         with self._lock:
             if nftables:
                 self._rules().apply(nftables)
             for version, rules in iptables.items():
                 Iptables(self._netns, version).apply(rules)
+            if zones:
+                Firewalld().apply(zones)
             forget_stale(self._netns, _ports(items))
 
     def remove(self, items: Sequence[PacketRule]) -> None:
@@ -96,29 +99,33 @@ class HostFirewall:
         UDP flows that they led to the pod are forgotten. Every backend is tried before the failures are raised
         (CNIError, FIREWALL).
         """
-        nftables, iptables = _by_backend(items)
+        nftables, iptables, zones = _by_backend(items)
         steps: list[Callable[[], object]] = []
         with self._lock:
             if nftables:
                 steps.append(partial(self._remove_nftables, nftables))
             for version, rules in iptables.items():
                 steps.append(partial(Iptables(self._netns, version).remove, rules))
+            if zones:
+                steps.append(partial(Firewalld().remove, zones))
             steps.append(partial(forget_former, self._netns, _ports(items)))
             _run_all(steps)
 
     def compare(self, items: Sequence[PacketRule]) -> list[Difference]:
         """Every rule that is missing, another's, or not as it should be; fixed rules and chains included."""
-        nftables, iptables = _by_backend(items)
+        nftables, iptables, zones = _by_backend(items)
         with self._lock:
             differences = self._rules().compare(nftables) if nftables else []
             for version, rules in iptables.items():
                 differences += Iptables(self._netns, version).compare(rules)
+            differences += Firewalld().compare(zones) if zones else []
         return differences
 
     def sweep(self, owner: Owner, kinds: Kinds = RULE_KINDS) -> None:
         """Remove every rule of an attachment of these kinds, in all backends in use, the reference plugins' included.
 
-        Where there are no such rules it costs one netlink question and a few files.
+        Where there are no such rules it costs one netlink question and a few files. firewalld's zones don't say
+        whose an address is, and keep it.
         Raises CNIError with all failures.
         """
         self._clean(
@@ -208,19 +215,22 @@ class HostFirewall:
         return self._socket
 
 
-def _by_backend(items: Iterable[PacketRule]) -> tuple[list[PacketRule], dict[int, list[PacketRule]]]:
-    """The items for nftables, and those for iptables by address family. Raises CNIError for another back end."""
+def _by_backend(
+    items: Iterable[PacketRule],
+) -> tuple[list[PacketRule], dict[int, list[PacketRule]], list[ForwardAccept]]:
+    """The items for nftables, those for iptables by address family, and those for firewalld."""
     nftables: list[PacketRule] = []
     iptables: dict[int, list[PacketRule]] = {}
+    zones: list[ForwardAccept] = []
     for item in items:
         backend = getattr(item, "backend", "nftables")  # a MAC guard has no choice
-        if backend == "nftables":
-            nftables.append(item)
-        elif backend == "iptables":
+        if backend == "iptables":
             iptables.setdefault(_version(item), []).append(item)
+        elif backend == "firewalld" and isinstance(item, ForwardAccept):
+            zones.append(item)
         else:
-            raise CNIError(Code.FIREWALL, f'back end "{backend}": not one of "nftables", "iptables"')
-    return nftables, iptables
+            nftables.append(item)
+    return nftables, iptables, zones
 
 
 def _version(item: PacketRule) -> int:

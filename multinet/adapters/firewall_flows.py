@@ -7,7 +7,7 @@ through the node to the same port of another machine has nothing to do with it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 from multinet.adapters.conntrack import UDP, ConntrackSocket, Flow
@@ -39,22 +39,38 @@ def forget_former(netns: Netns, ports: Iterable[TranslatedPort]) -> None:
 def _forget(
     netns: Netns, ports: Iterable[TranslatedPort], doomed: Callable[[TranslatedPort, Flow], bool]
 ) -> None:
-    udp = [port for port in ports if port.protocol == "udp"]
-    if not udp:
+    by_version: dict[int, list[TranslatedPort]] = {}
+    for port in ports:
+        if port.protocol == "udp":
+            by_version.setdefault(port.version, []).append(port)
+    if not by_version:
         return
     try:
         conntrack = ConntrackSocket(netns)
         try:
-            for port in udp:
-                flows = conntrack.flows(port.version, UDP, int(port.host_port))
-                flows = [flow for flow in flows if doomed(port, flow)]
-                if flows:
-                    here = _by_host(netns, port)
-                    conntrack.forget(port.version, [flow for flow in flows if here(flow.destination)])
+            for version, some in by_version.items():
+                _forget_family(netns, conntrack, version, some, doomed)
         finally:
             conntrack.close()
     except OSError as error:
         log.warning("UDP connections to mapped ports may go on the old way: %s", error)
+
+
+def _forget_family(
+    netns: Netns,
+    conntrack: ConntrackSocket,
+    version: int,
+    ports: Sequence[TranslatedPort],
+    doomed: Callable[[TranslatedPort, Flow], bool],
+) -> None:
+    flows = conntrack.flows(version, UDP, {int(port.host_port) for port in ports})
+    gone: list[Flow] = []
+    for port in ports:
+        stale = [flow for flow in flows if flow.port == int(port.host_port) and doomed(port, flow)]
+        if stale:
+            here = _by_host(netns, port)
+            gone += [flow for flow in stale if here(flow.destination)]
+    conntrack.forget(version, gone)
 
 
 def _reaches(port: TranslatedPort, flow: Flow) -> bool:

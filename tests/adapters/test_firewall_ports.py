@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 
 import pytest
 
@@ -322,7 +323,7 @@ def test_udp_flows_follow_the_mapping(node: Node, backend: str, version: int) ->
 def flows(node: Node, version: int):
     conntrack = ConntrackSocket(node.host)
     try:
-        return conntrack.flows(version, UDP, 8080)
+        return conntrack.flows(version, UDP, {8080})
     finally:
         conntrack.close()
 
@@ -465,3 +466,21 @@ def test_two_interfaces_of_one_container_are_apart(node: Node, backend: str) -> 
 def rules_of(node: Node) -> str:
     """Everything: what iptables keeps is in nftables' listing as well."""
     return node.lab.run("nft", "list", "ruleset")
+
+
+def test_udp_flows_of_several_ports_follow_at_once(node: Node) -> None:
+    node.serve(node.a, POD_A, 80, "udp", "a")
+    items = [mapping(protocol="udp", host_port=port) for port in (8080, 8081, 8082)]
+    node.firewall.apply(items)
+    with ExitStack() as held:
+        clients = {
+            port: held.enter_context(open_socket(node.outside, NODE[4], "udp")) for port in (8080, 8082)
+        }
+        for port, client in clients.items():
+            assert ask_by(client, NODE[4], port) == f"a {OUTSIDE[4]}"
+            held.enter_context(server(node.host, NODE[4], port, "udp", "node"))
+        node.firewall.remove(items[:2])
+        assert ask_by(clients[8080], NODE[4], 8080) == f"node {OUTSIDE[4]}"
+        assert ask_by(clients[8082], NODE[4], 8082) == f"a {OUTSIDE[4]}"
+        node.firewall.sweep(A)
+        assert ask_by(clients[8082], NODE[4], 8082) == f"node {OUTSIDE[4]}"
