@@ -155,7 +155,7 @@ def test_every_field_is_checked(node: Node, pod: Pod, every_field_is_checked: An
         backend="nftables",
     )
     pod.add(conf)
-    assert every_field_is_checked(pod, conf) >= 20
+    assert every_field_is_checked(pod, conf) >= 15
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
