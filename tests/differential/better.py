@@ -5,9 +5,11 @@ One that is about a whole subtree of the record still says what it expects of ea
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
-from tests.differential.case import ABSENT, Case, Improvement, differs, either
+from tests.differential.case import ABSENT, Case, Difference, Improvement, differs, either
 
 ALL = "All of them"
 BRIDGE = "bridge"
@@ -16,6 +18,19 @@ ROUTES = "Routes of an IPAM result"
 
 def _starts(text: str) -> Any:
     return lambda value: str(value).startswith(text)
+
+
+def alike(at: str, change: Callable[[str], str], leave_out: str = "\0") -> Callable[[Difference], bool]:
+    """Claims a list of texts that is theirs once each text is changed, without those that say ``leave_out``."""
+    changed = differs(at)
+
+    def claims(found: Difference) -> bool:
+        if not (changed(found) and isinstance(found.ours, list) and isinstance(found.theirs, list)):
+            return False
+        kept = [change(text) for text in found.ours if leave_out not in text]
+        return kept == [change(text) for text in found.theirs]
+
+    return claims
 
 
 def ipv6_of(case: Case) -> list[Improvement]:
@@ -241,3 +256,80 @@ PTP_SOURCE = Improvement(
     ),
 )
 PTP_CHECK = Improvement(ALL, "CHECK", differs("CHECK > the other's", ours=_has("neighbour")))
+
+DNAT = "after * > host > rules > ip*tables nat CNI-HOSTPORT-DNAT"
+PORTMAP_COMMENT = Improvement(
+    "portmap",
+    "comment of an entry",
+    either(
+        alike(DNAT, lambda rule: re.sub(r"-d \S+ ", "", rule).replace(' if: \\"eth0\\"', "")),
+        differs("CHECK > the other's", ours=_has("chain CNI-HOSTPORT-DNAT")),
+    ),
+)
+PORTMAP_CHECK = Improvement("portmap", "CHECK", differs("CHECK > *", theirs=_has("could not check ipv")))
+PORTMAP_FAMILY = Improvement(
+    "portmap",
+    "entries for a host address of the other family",
+    either(
+        differs("after * > host > rules > ip*tables nat *", ours=ABSENT),
+        differs("CHECK > the other's", ours="fine"),
+    ),
+)
+PORTMAP_ADDRESS = Improvement(
+    "portmap", "host address", differs(DNAT, theirs=_has("-m multiport"), ours=_has("-d "))
+)
+FORWARD_OWNER = Improvement(
+    "firewall",
+    "owner of a rule",
+    either(
+        alike("after * > host > rules > ip*tables filter CNI-FORWARD", str, "multinet:"),
+        differs("CHECK > the other's", theirs="fine", ours=_has("multinet:")),
+    ),
+)
+POLICY_COMMENT = Improvement(
+    "firewall",
+    "comments of `ingressPolicy`",
+    either(
+        alike(
+            "after * > host > rules > ip*tables filter *",
+            lambda rule: rule.replace("|isolated", ""),
+            "multinet:",
+        ),
+    ),
+)
+FORWARD_TABLES = Improvement(
+    "firewall",
+    "`backend` absent",
+    either(
+        differs(
+            "after * > host > rules > iptables filter *", ours=lambda rules: rules in (ABSENT, ["policy -"])
+        ),
+        differs("after * > host > rules > inet multinet", theirs=ABSENT),
+        differs("CHECK > the other's"),
+    ),
+)
+SBR_PROTOCOL = Improvement(
+    "sbr",
+    "protocol of rules and routes",
+    either(
+        alike("after ADD > sandbox > policy", lambda rule: rule.replace("protocol 109", "protocol unspec")),
+        differs("after ADD > sandbox > routes > * protocol 109 *", theirs=ABSENT),
+        differs("after ADD > sandbox > routes > * table ??? protocol boot *", ours=ABSENT),
+    ),
+)
+SBR_BACK = Improvement(
+    "sbr",
+    "routes after DEL",
+    lambda found: found.at.startswith("after DEL > sandbox > ") and found.ours == found.before,
+)
+SBR_FAMILIES = Improvement(
+    "sbr",
+    "IPv6 routes in the table of an IPv4 address",
+    differs("after ADD > sandbox > routes > type unicast dst 2001:* table ??? *", ours=ABSENT),
+)
+SBR_GONE = Improvement(
+    "sbr", "DEL without the interface", differs("DEL*", theirs=_has("Link not found"), ours="fine")
+)
+SBR_RESULT = Improvement(
+    "sbr", "routes in the result", differs("ADD > result > routes > * > table", theirs=ABSENT)
+)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.differential.case import Json
+from tests.differential import better
+from tests.differential.case import Case, Improvement, Json
 from tests.differential.conf import WITH_UPLINK, host, static
 from tests.differential.table import Table
 
@@ -17,14 +18,26 @@ def _bridge(*addresses: str, **more: Any) -> Json:
 
 _BOTH, _SIX = (_bridge(_V4, _V6),), (_bridge(_V6),)
 _MACVLAN: Json = {"type": "macvlan", "master": "up0", "ipam": static(_V4)}
-CASES = Table("firewall", conf={"backend": "iptables"}, chain=(_bridge(_V4),))
+
+
+def _usual(case: Case) -> tuple[Improvement, ...]:
+    conf = {key.lower(): value for key, value in case.conf.items()}
+    if case.what in ("backend by itself", "without addresses"):
+        return ()
+    found = [better.FORWARD_OWNER]
+    if conf.get("ingresspolicy", "open") != "open":
+        found.append(better.POLICY_COMMENT)
+    return tuple(found)
+
+
+CASES = Table("firewall", usual=_usual, conf={"backend": "iptables"}, chain=(_bridge(_V4),))
 _case, _refusal = CASES.case, CASES.refusal
 
 _case("v4")
 _case("v6", chain=_SIX)
 _case("dual", chain=_BOTH)
 _case("two addresses", chain=(_bridge(_V4, "10.1.2.34/24 10.1.2.1"),))
-_case("backend by itself", backend=None)
+_case("backend by itself", better.FORWARD_TABLES, backend=None)
 _case("admin chain", iptablesAdminChainName="MY-ADMIN")
 _case("admin chain dual", iptablesAdminChainName="MY-ADMIN", chain=_BOTH)
 _case(
@@ -45,6 +58,12 @@ _case("without addresses", chain=({"type": "bridge", "bridge": "br0"},))
 _case("any case", IngressPolicy="same-bridge", IPTABLESADMINCHAINNAME="MY-ADMIN")
 _case("dual", version="0.4.0", chain=_BOTH)
 
-_refusal("policy unknown", 'unknown ingress policy: "closed"', ingressPolicy="closed")
+_refusal(
+    "policy unknown",
+    'unknown ingress policy: "closed"',
+    better.NOTHING_LEFT,
+    better.FAULTY_DEL,
+    ingressPolicy="closed",
+)
 _refusal("not chained", "missing prevResult from earlier plugin", chain=())
-_refusal("wrong type", "backend", backend=5)
+_refusal("wrong type", "backend", better.FAULTY_DEL, backend=5)

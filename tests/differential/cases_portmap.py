@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.differential.case import Improvement, Json
+from tests.differential import better
+from tests.differential.case import Case, Improvement, Json
 from tests.differential.conf import VERSIONS, host, static
 from tests.differential.table import Table
 
@@ -15,7 +16,18 @@ def _bridge(*addresses: str, **more: Any) -> Json:
     return {"type": "bridge", "bridge": "br0", "isGateway": True, "ipam": static(*addresses), **more}
 
 
-CASES = Table("portmap", conf={"backend": "iptables"}, chain=(_bridge(_V4),))
+def _usual(case: Case) -> tuple[Improvement, ...]:
+    runtime = case.conf.get("runtimeConfig") or case.conf.get("RuntimeConfig") or {}
+    found = []
+    if any(runtime.values()):
+        if "other family" not in case.what:
+            found.append(better.PORTMAP_COMMENT)
+        if case.checked:
+            found.append(better.PORTMAP_CHECK)
+    return tuple(found)
+
+
+CASES = Table("portmap", usual=_usual, conf={"backend": "iptables"}, chain=(_bridge(_V4),))
 
 
 def _ports(*mappings: str) -> Json:
@@ -52,11 +64,19 @@ _case("same port of both", "53:53/tcp", "53:53/udp")
 _case("sixteen ports", *(f"{8000 + n}:{80 + n}/tcp" for n in range(16)))
 _case("v6", "8080:80/tcp", chain=_SIX)
 _case("dual", _TCP, "5353:53/udp", chain=_BOTH)
-_case("host address", f"{_TCP}@192.0.2.7")
-_case("any host address", f"{_TCP}@0.0.0.0", chain=_BOTH)
-_case("any host address v6", f"{_TCP}@::", chain=_BOTH)
-_case("host address v6", f"{_TCP}@2001:db8:9::7", chain=_BOTH)
-_case("host address of the other family", f"{_TCP}@2001:db8:9::7")
+_case("host address", f"{_TCP}@192.0.2.7", better_=(better.PORTMAP_ADDRESS,))
+_case("any host address", f"{_TCP}@0.0.0.0", chain=_BOTH, better_=(better.PORTMAP_FAMILY,))
+_case("any host address v6", f"{_TCP}@::", chain=_BOTH, better_=(better.PORTMAP_FAMILY,))
+_case(
+    "host address v6",
+    f"{_TCP}@2001:db8:9::7",
+    chain=_BOTH,
+    better_=(
+        better.PORTMAP_FAMILY,
+        better.PORTMAP_ADDRESS,
+    ),
+)
+_case("host address of the other family", f"{_TCP}@2001:db8:9::7", better_=(better.PORTMAP_FAMILY,))
 _case("no snat", _TCP, snat=False)
 _case("no snat dual", _TCP, snat=False, chain=_BOTH)
 _case("mark bit", _TCP, markMasqBit=5)
@@ -79,21 +99,35 @@ CASES.case(
 for _version in VERSIONS:
     _case("dual", _TCP, version=_version, chain=_BOTH)
 
-_refusal("container port 0", "Invalid container port number: 0", "8080:0/tcp")
-_refusal("host port 0", "Invalid host port number: 0", "0:80/tcp")
-_refusal("negative port", "Invalid container port number: -1", "8080:-1/tcp")
-_refusal("mark bit too big", "MasqMarkBit must be between 0 and 31", _TCP, markMasqBit=32)
-_refusal("mark bit negative", "MasqMarkBit must be between 0 and 31", _TCP, markMasqBit=-1)
+_refusal("container port 0", "Invalid container port number: 0", "8080:0/tcp", better_=(better.FAULTY_DEL,))
+_refusal("host port 0", "Invalid host port number: 0", "0:80/tcp", better_=(better.FAULTY_DEL,))
+_refusal("negative port", "Invalid container port number: -1", "8080:-1/tcp", better_=(better.FAULTY_DEL,))
+_refusal(
+    "mark bit too big",
+    "MasqMarkBit must be between 0 and 31",
+    _TCP,
+    markMasqBit=32,
+    better_=(better.FAULTY_DEL,),
+)
+_refusal(
+    "mark bit negative",
+    "MasqMarkBit must be between 0 and 31",
+    _TCP,
+    markMasqBit=-1,
+    better_=(better.FAULTY_DEL,),
+)
 _refusal(
     "chain and mark bit",
     "Cannot specify externalSetMarkChain and markMasqBit",
     _TCP,
     externalSetMarkChain="MINE",
     markMasqBit=5,
+    better_=(better.FAULTY_DEL,),
 )
 _refusal("not chained", "must be called as chained plugin", _TCP, chain=())
 CASES.refusal(
     "wrong type",
     "hostPort",
+    better.FAULTY_DEL,
     runtimeConfig={"portMappings": [{"hostPort": "80", "containerPort": 80, "protocol": "tcp"}]},
 )
