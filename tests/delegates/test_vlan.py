@@ -97,7 +97,7 @@ def test_the_master_may_be_in_the_sandbox(bench: Any, make: Any, whichever_step_
     bench.lab.ip("link", "add", "in0", "type", "veth", "peer", "name", "in1", netns=pod.netns)
     bench.lab.ip("link", "set", "in0", "up", netns=pod.netns)
     conf = make("vlan", master="in0", vlanId=5, linkInContainer=True, ipam=bench.host_local(V4))
-    assert whichever_step_fails(pod, conf) > 3
+    assert whichever_step_fails(pod, conf) >= 3
     assert pod.link()["link"] == "in0"
     pod.check_both(conf)
     pod.delete(conf, netns="")  # where it was can't be known any more; nothing to look at is no fault
@@ -243,13 +243,13 @@ def test_del_looks_at_the_link_alone(
 
 def test_whichever_step_fails(bench: Any, beyond: Any, make: Any, whichever_step_fails: Any) -> None:
     pod, conf = bench.pod(), make("vlan", master="up0", vlanId=100, ipam=bench.host_local(V4, V6))
-    assert whichever_step_fails(pod, conf) > 4
+    assert whichever_step_fails(pod, conf) >= 4
     pod.check_both(conf)
 
 
 def test_wherever_it_dies(bench: Any, beyond: Any, make: Any, wherever_it_dies: Any) -> None:
     conf = make("vlan", master="up0", vlanId=100, ipam=bench.host_local(V4))
-    assert wherever_it_dies(bench.pod(), conf) > 3
+    assert wherever_it_dies(bench.pod(), conf) >= 3
 
 
 def test_status_and_gc(bench: Any, make: Any, refused: Any) -> None:
