@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from multinet.adapters.kernel_values import LinkInfo
-from multinet.cni.addresses import address_of, interface_of, prefix_of
-from multinet.cni.errors import CNIError, Code, InvalidConfig
+from multinet.cni.addresses import interface_of, prefix_of
+from multinet.cni.errors import CNIError, Code
 from multinet.cni.result import IPConfig, Result
 from multinet.core.desired import MADE_BY_MULTINET, MAIN_TABLE, AnyItem, Route, Rule
+from multinet.delegates.sbr_conf import SbrConf, configured_gateways
 from multinet.delegates.sbr_routes import Source, leaving, source_hints, table_routes
 from multinet.npwg.default_routes import Family, default_routes
-from multinet.sdk import DelegateConf, Desired, Facts, Sandbox, chained_delegate
+from multinet.sdk import Desired, Facts, Sandbox, chained_delegate
 from multinet.sdk.tables import (
     KERNELS_TABLES,
     first_free,
@@ -25,21 +26,10 @@ from multinet.sdk.tables import (
 _FIRST_TABLE = 100
 
 
-class SbrConf(DelegateConf, frozen=True, kw_only=True):
-    """Options of sbr."""
-
-    table: int | None = None
-    """The routing table for all addresses; only rules are made then, the routes are somebody else's."""
-    gateways: tuple[str, ...] = ()
-    """Gateways of the default routes, one of each family at most; default: the ones that the addresses came with."""
-    add_source_hints: bool = False
-    """Routes to the interface's own subnets stay in the main table, with its addresses as source."""
-
-
 @chained_delegate(SbrConf, missing="This plugin must be called as chained plugin")
 def sbr(conf: SbrConf, pod: Sandbox, host: Facts) -> Desired:
     """For each address a table with the interface's routes, and a rule that leads there; the routes leave main."""
-    gateways = _configured_gateways(conf)
+    gateways = configured_gateways(conf)
     previous = pod.previous or Result()
     own = _addresses(previous, pod.ifname)
     if not own:
@@ -97,33 +87,7 @@ def _leftovers(conf: SbrConf | None, pod: Sandbox, host: Facts) -> Iterable[AnyI
 
 @sbr.ready
 def _ready(conf: SbrConf, host: Facts) -> None:
-    _configured_gateways(conf)
-
-
-def _configured_gateways(conf: SbrConf) -> dict[Family, str]:
-    """By family. Raises InvalidConfig."""
-    if conf.table is not None:
-        if not 0 < conf.table < 1 << 32:
-            raise InvalidConfig("$.table", f"{conf.table} is outside 1..4294967295")
-        return {}
-    if len(conf.gateways) > 2:
-        raise InvalidConfig(
-            "$.gateways", "gateways list cannot contain more than 2 entries (one IPv4, one IPv6)"
-        )
-    found: dict[Family, str] = {}
-    for at, text in enumerate(conf.gateways):
-        try:
-            gateway = address_of(text)
-        except ValueError:
-            raise InvalidConfig(f"$.gateways[{at}]", f"invalid static gateway IP address: {text}") from None
-        if gateway.version in found:
-            raise InvalidConfig(
-                "$.gateways",
-                f"gateways list contains multiple IPv{gateway.version} addresses: "
-                f"{found[gateway.version]} and {gateway}",
-            )
-        found[gateway.version] = str(gateway)
-    return found
+    configured_gateways(conf)
 
 
 def _addresses(previous: Result, ifname: str) -> list[IPConfig]:
