@@ -17,8 +17,10 @@ from multinet.cni.errors import CNIError
 from multinet.core.desired import ForwardAccept
 from tests.adapters.node import OUTSIDE, POD_A, A, Node
 from tests.adapters.servers import ask
+from tests.debian.unpacked import Unavailable, unpacked
 
 SHORT = 0.4
+TRIPLET = f"{os.uname().machine}-linux-gnu"
 BUS = """\
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -33,8 +35,37 @@ BUS = """\
   </policy>
 </busconfig>
 """
-ROOT = Path(os.environ.get("FIREWALLD_ROOT", "/"))
-"""Where Debian's firewalld is; it needn't be installed, its packages may be unpacked anywhere."""
+PACKAGES = (
+    *(
+        "firewalld",
+        "python3-firewall",
+        "python3-nftables",
+        "python3-cap-ng",
+        "libcap-ng0",
+        "ipset",
+        "libipset13",
+    ),
+    *(
+        "python3-dbus",
+        "libdbus-1-3",
+        "python3-gi",
+        "gir1.2-glib-2.0",
+        "libgirepository-1.0-1",
+        "libglib2.0-0",
+    ),
+)
+"""Not installed: whoever calls firewalld on the bus would start it, and it takes over the machine's rules."""
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Where Debian's firewalld is."""
+    if Path("/usr/sbin/firewalld").exists():
+        return Path("/")
+    try:
+        return unpacked("firewalld", PACKAGES)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture
@@ -58,19 +89,18 @@ def bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def zones(node: Node, bus: None, tmp_path: Path) -> Iterator[Node]:
+def zones(node: Node, bus: None, root: Path, tmp_path: Path) -> Iterator[Node]:
     """The node, in firewalld's hands."""
-    program = ROOT / "usr/sbin/firewalld"
-    if not program.exists():
-        pytest.skip("firewalld is not installed")
+    program = root / "usr/sbin/firewalld"
     settings = tmp_path / "firewalld"
     settings.mkdir()
     (settings / "firewalld.conf").write_text("FirewallBackend=nftables\nCleanupOnExit=yes\n")
-    library = ROOT / "usr/lib"
+    library = root / "usr/lib"
     environment = {
         **os.environ,
         "PYTHONPATH": str(library / "python3/dist-packages"),
-        "LD_LIBRARY_PATH": str(library / "x86_64-linux-gnu"),
+        "LD_LIBRARY_PATH": ":".join(str(root / place / TRIPLET) for place in ("usr/lib", "lib")),
+        "GI_TYPELIB_PATH": str(library / TRIPLET / "girepository-1.0"),
     }
     log = (tmp_path / "firewalld.log").open("w")
     command = [

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.debian.turns import alone
 from tests.vm.guest import Guest, GuestFailed, guest
 from tests.vm.kernel import Unavailable
 from tests.vm.report import Lane, read_lane, table
-from tests.vm.turns import alone
 
 _REPORTS = Path(__file__).resolve().parents[2] / "build" / "reports"
 _OWN = "this kernel"

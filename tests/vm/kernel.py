@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.vm.turns import alone
+from tests.debian.turns import alone
 
 _METAPACKAGE = "linux-image-amd64"
 """Depends on Debian's newest kernel for ordinary machines (neither the real-time nor the cloud one)."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.debian.turns import alone
 from tests.vm.guest import Guest, GuestFailed
 from tests.vm.kernel import DebianKernel
-from tests.vm.turns import alone
 
 
 def test_a_machine_that_does_not_boot(tmp_path):
@@ -23,7 +23,7 @@ def test_a_machine_that_does_not_boot(tmp_path):
 
 def test_a_second_run_waits_for_the_first(tmp_path):
     lock = tmp_path / "lock"
-    script = "import sys, pathlib; from tests.vm.turns import alone"
+    script = "import sys, pathlib; from tests.debian.turns import alone"
     script += "\nwith alone(pathlib.Path(sys.argv[1]), 'waits'): print('in')"
     with alone(lock, ""):
         other = subprocess.Popen(
