@@ -141,18 +141,29 @@ class TestAdd:
         assert vrfs(two) == set()
 
     def test_two_domains_may_have_the_same_addresses(self, bench: Any, make: Any) -> None:
-        """Two interfaces of one subnet each, both with a gateway of the same address."""
-        ipam = {"type": "static", "addresses": [{"address": "10.1.2.5/24", "gateway": "10.1.2.1"}]}
-        first = attached(bench, make, ifname="net1", ipam=ipam, bridge="br0")
-        second = attached(bench, make, ifname="net2", ipam=ipam, bridge="br1", netns=first.netns)
+        """Each interface has the same address as the other, and a neighbour of the same address."""
+
+        def joined(bridge: str, ifname: str, address: str, **more: Any) -> Any:
+            ipam = {"type": "static", "addresses": [{"address": address}]}
+            return attached(bench, make, ifname=ifname, ipam=ipam, bridge=bridge, isGateway=False, **more)
+
+        joined("br0", "eth0", "10.1.2.1/24", name="left")
+        right = joined("br1", "eth0", "10.1.2.1/24", name="right")
+        first = joined("br0", "net1", "10.1.2.5/24")
+        second = joined("br1", "net2", "10.1.2.5/24", netns=first.netns)
         one, one_conf = after(first, make("vrf", vrfname="red"))
         two, two_conf = after(second, make("vrf", vrfname="blue"))
         one.add(one_conf)
         two.add(two_conf)
         assert (table_of(one, "red"), table_of(two, "blue")) == (1, 2)
-        for name, bridge in (("red", "br0"), ("blue", "br1")):
-            shown = bench.lab.run("ping", "-I", name, "-c", "1", "-W", "5", "10.1.2.1", netns=one.netns)
-            assert "1 received" in shown, bridge
+
+        def answers(domain: str) -> bool:
+            ping = ("ping", "-n", "-I", domain, "-c", "2", "-W", "5", "10.1.2.1")
+            return "0 received" not in bench.lab.run(*ping, netns=one.netns, check=False)
+
+        assert answers("red") and answers("blue")
+        bench.lab.ip("link", "set", "eth0", "down", netns=right.netns)
+        assert answers("red") and not answers("blue")
 
 
 class TestBadInput:
