@@ -272,6 +272,7 @@ PORTMAP_FAMILY = Improvement(
     "entries for a host address of the other family",
     either(
         differs("after * > host > rules > ip*tables nat *", ours=ABSENT),
+        differs("after * > host > sysctls > net/ipv4/conf/br0/route_localnet", theirs="1", ours="0"),
         differs("CHECK > the other's", ours="fine"),
     ),
 )
