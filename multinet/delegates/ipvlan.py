@@ -94,7 +94,7 @@ def _own(pod: Sandbox) -> Result | None:
 def _found_before(pod: Sandbox) -> Result | None:
     """Addresses and routes of the previous plugin, which are for this interface when it has no IPAM."""
     if pod.made:
-        own = own_part(pod.made, pod)
+        own = own_part(pod.made, pod.ifname)
         return own if own.ips else None
     return pod.previous if pod.previous and pod.previous.ips else None
 

@@ -91,7 +91,7 @@ class InterfacePlugin(DelegatePlugin[C]):
         with node.scene(call, pod.owner) as scene:
             if previous is not None and not self.existing:
                 found += interface_differences(pod, previous, scene)
-                pod = replace(pod, made=previous, ipam=own_part(previous, pod) if source else None)
+                pod = replace(pod, made=previous, ipam=own_part(previous, pod.ifname) if source else None)
             recorded = items is not None
             if items is None:
                 items = self.desired(conf, pod, scene.facts).items

@@ -19,6 +19,7 @@ from multinet.sdk.executor import is_pinned, located
 from multinet.sdk.ipam import member
 from multinet.sdk.ipam_plugin import IpamPlugin, previous_result, request_of, version_of
 from multinet.sdk.node import Node
+from multinet.sdk.previous import own_part
 
 _RELEASE_TIME = 10.0
 """Seconds."""
@@ -94,7 +95,9 @@ class _InProcess:
         self._ipam.release(msgspec.structs.replace(self._request, deadline=deadline, cancelled=never))
 
     def check(self) -> list[Difference]:
-        return self._ipam.check(self._request, previous_result(self._call.conf))
+        previous = previous_result(self._call.conf)
+        own = own_part(previous, self._call.invocation.ifname) if previous else None
+        return self._ipam.check(self._request, own)
 
     def collect(self, valid: Collection[tuple[str, str]]) -> None:
         self._ipam.collect(self._request, valid)

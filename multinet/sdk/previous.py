@@ -14,11 +14,9 @@ from multinet.engine.scene import Scene
 from multinet.sdk.delegate import Sandbox
 
 
-def own_part(previous: Result, pod: Sandbox) -> Result:
-    """Addresses and routes of the result that belong to this attachment's interface."""
-    ips = tuple(
-        ip for ip in previous.ips if (at := previous.interface_of(ip)) is None or at.name == pod.ifname
-    )
+def own_part(previous: Result, ifname: str) -> Result:
+    """Addresses and routes of the result that belong to the interface ``ifname``."""
+    ips = tuple(ip for ip in previous.ips if (at := previous.interface_of(ip)) is None or at.name == ifname)
     return Result(ips=ips, routes=previous.routes, dns=previous.dns)
 
 

@@ -69,6 +69,9 @@ def test_in_the_l3_modes_a_default_route_needs_no_gateway(
     bench.lab.ip("addr", "add", "10.99.0.2/24", "dev", "wan0", netns=beyond)
     bench.lab.ip("addr", "add", "10.77.0.1/32", "dev", "lo", netns=beyond)
     bench.lab.ip("route", "add", "10.77.0.0/16", "via", "10.99.0.2")
+    if mode != "l2":  # nobody answers for the pods then: the network must have a route to them
+        bench.lab.ip("addr", "del", "10.1.2.1/24", "dev", "wan0", netns=beyond)
+        bench.lab.ip("route", "add", "10.1.2.0/24", "via", "10.99.0.1", netns=beyond)
     pod = bench.pod()
     conf = make("ipvlan", master="up0", mode=mode, ipam=bench.host_local(V4, routes=[{"dst": "0.0.0.0/0"}]))
     result = pod.add(conf)
