@@ -33,7 +33,7 @@ def _usual(case: Case) -> tuple[Improvement, ...]:
 
 CASES = Table("host-device", conf={"device": "up0"}, setup=WITH_UPLINK, usual=_usual)
 _case, _refusal = CASES.case, CASES.refusal
-_BY_MAC = {"device": None, "hwaddr": "02:00:00:00:00:10"}
+_BY_MAC = "02:00:00:00:00:10"
 
 _case("L2")
 _case("L2 with empty ipam", ipam={})
@@ -43,8 +43,8 @@ _case("dual", ipam=ranges(V4, V6))
 _case("routes", ipam=ranges(V4, routes=[{**NET, "gw": "10.1.2.1"}, NET_GW, {**DEFAULT, "gw": "10.1.2.1"}]))
 _case("static twice", ipam=static("10.1.2.33/24 10.1.2.1", "10.9.0.3/16"))
 _case("static without gateway", ipam=static("10.1.2.33/24"))
-_case("by mac", **_BY_MAC)
-_case("by mac v4", ipam=ranges(V4), **_BY_MAC)
+_case("by mac", device=None, hwaddr=_BY_MAC)
+_case("by mac v4", ipam=ranges(V4), device=None, hwaddr=_BY_MAC)
 _case("by mac in capitals", device=None, hwaddr="02:00:00:00:00:10".upper())
 _case("name before mac", hwaddr="02:00:00:00:00:11")
 _case("down before", setup=host("ip link set up0 down"), ipam=ranges(V4))

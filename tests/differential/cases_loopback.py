@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tests.differential import better
+from tests.differential.case import Json
 from tests.differential.conf import MAC, inside, static
 from tests.differential.table import Table
 
 CASES = Table("loopback")
 _case, _refusal = CASES.case, CASES.refusal
-_PREVIOUS = {
+_PREVIOUS: Json = {
     "cniVersion": "1.0.0",
     "interfaces": [{"name": "eth0", "mac": MAC, "sandbox": "{netns}"}],
     "ips": [{"address": "10.1.2.3/24", "interface": 0, "gateway": "10.1.2.1"}],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from multinet.adapters.netns import Netns
+from tests.differential.packet_rules import packet_rules
 from tests.differential.world import World
 
 Json = dict[str, Any]
@@ -29,7 +30,6 @@ _LINK_SYSCTLS = {
         "keep_addr_on_down",
     ),
 }
-_IPTABLES = ("filter", "nat", "mangle", "raw", "security")
 _PINNED = "02:00:00:00:00:"
 """MACs that a world or a configuration names; others are random, or derived."""
 _PAIR = re.compile(r"veth[0-9a-f]{8}")
@@ -64,9 +64,10 @@ class Observation:
         What an earlier observation knew by a role keeps it, unless it has another one now.
         """
         self._world = world
+        self._roles: dict[str, str] = {}
         netns = {place: getattr(world, place) for place in places}
         raw = {place: _settled(world, inside) for place, inside in netns.items()}
-        self._roles = {**(earlier._roles if earlier else {}), **_roles(raw)}
+        self._roles |= {**(earlier._roles if earlier else {}), **_roles(raw)}
         self.state: Json = {place: self.normal(_state(world, netns[place], raw[place])) for place in netns}
         self.state["files"] = self.normal(_files(world.directory))
 
@@ -150,7 +151,7 @@ def _state(world: World, netns: Netns, raw: _Raw) -> Json:
         "sysctls": _sysctls(netns),
         "queues": _queues(world, netns, raw),
         "vlans": {port["ifname"]: [_vlan(vlan) for vlan in port["vlans"]] for port in raw.vlans},
-        "rules": _rules(world, netns, raw.nft),
+        "rules": packet_rules(world, netns, raw.nft),
     }
 
 
@@ -248,49 +249,6 @@ def _queues(world: World, netns: Netns, raw: _Raw) -> Json:
 def _vlan(vlan: Json) -> str:
     last = f"-{vlan['vlanEnd']}" if "vlanEnd" in vlan else ""
     return " ".join([f"{vlan['vlan']}{last}", *vlan.get("flags", ())])
-
-
-def _rules(world: World, netns: Netns, ruleset: list[Json]) -> Json:
-    """Tables of iptables as iptables says them, others as nft does; without handles and counts."""
-    found: Json = {}
-    iptables = set()
-    for entry in ruleset:
-        ((what, body),) = entry.items()
-        table = body.get("table", body.get("name", ""))
-        if what == "metainfo":
-            continue
-        if body["family"] in ("ip", "ip6") and table in _IPTABLES:
-            iptables.add("iptables" if body["family"] == "ip" else "ip6tables")
-            continue
-        lasting = {key: value for key, value in body.items() if key not in ("handle", "table", "family")}
-        text = json.dumps(_uncounted(lasting), sort_keys=True)
-        found.setdefault(f"{body['family']} {table}", []).append(f"{what} {text}")
-    for tool in sorted(iptables):
-        found.update(_saved(tool, world.shell(netns, f"{tool}-save")))
-    return found
-
-
-def _uncounted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _uncounted(one) for key, one in value.items() if key not in ("packets", "bytes")}
-    return [_uncounted(one) for one in value] if isinstance(value, list) else value
-
-
-def _saved(tool: str, text: str) -> Json:
-    """Chains of an iptables-save that have rules or are somebody's."""
-    found: Json = {}
-    table = ""
-    for line in text.splitlines():
-        if line.startswith("*"):
-            table = line[1:]
-        elif line.startswith(":"):
-            chain, policy = line[1:].split()[:2]
-            if policy != "ACCEPT":
-                found[f"{tool} {table} {chain}"] = [f"policy {policy}"]
-        elif line.startswith("-A"):
-            _, chain, rule = line.split(" ", 2)
-            found.setdefault(f"{tool} {table} {chain}", []).append(rule)
-    return found
 
 
 def _files(directory: Path) -> Json:
