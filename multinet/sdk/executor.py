@@ -73,12 +73,18 @@ class DelegateExecutor:
         return None
 
     def _expected(self, place: str) -> tuple[AnyItem, ...] | None:
-        """What a plugin applied, but for what others of the chain have changed since."""
+        """What a plugin applied, but for what later ones of the chain have changed since."""
         items = self.applied.get(place)
         if items is None:
             return None
-        others = [item for other, applied in self.applied.items() if other != place for item in applied]
-        return without_changed(items, others)
+        position = _position(place)
+        later = [item for at, applied in self.applied.items() if _position(at) > position for item in applied]
+        return without_changed(items, later)
+
+
+def _position(place: str) -> int:
+    """The number in ``0:bridge``."""
+    return int(place.partition(":")[0])
 
 
 def located(call: PluginCall, plugin: Mapping[str, Any]) -> PluginCall:
