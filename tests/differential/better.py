@@ -55,7 +55,7 @@ MTU = Improvement(ALL, "`mtu` in `interfaces`", differs("ADD > result > interfac
 QUEUE = Improvement(
     ALL,
     "transmit queue of a new link",
-    differs("after ADD > * > links > * > txqlen", theirs=ABSENT, ours=1000),
+    differs("after * > links > * > txqlen", theirs=ABSENT, ours=1000),
 )
 CODE = Improvement(
     ALL,
@@ -98,6 +98,7 @@ BRIDGE_MAC = Improvement(
         differs("ADD > result > interfaces > 0 > mac", theirs="MAC-OF-host-PEER-IN-host"),
         differs("after ADD > host > links > br0 > address", theirs="MAC-OF-host-PEER-IN-host"),
         differs("after DEL > host > links > br0 > address", theirs="00:00:00:00:00:00"),
+        differs("after DEL > host > links > br0 > address", theirs="MAC-OF-host-PEER-OF-br0.100"),
     ),
 )
 ACCEPT_DAD = Improvement(
@@ -333,4 +334,36 @@ SBR_GONE = Improvement(
 )
 SBR_RESULT = Improvement(
     "sbr", "routes in the result", differs("ADD > result > routes > * > table", theirs=ABSENT)
+)
+PORT_VLANS = Improvement(
+    BRIDGE,
+    "default VLAN beside `vlan`",
+    either(
+        differs(
+            "after * > host > vlans > PEER-*",
+            theirs=["1 Egress Untagged", "100 PVID Egress Untagged"],
+            ours=["100 PVID Egress Untagged"],
+        ),
+        differs("CHECK > the other's", ours=_has("untagged VLANs")),
+    ),
+)
+LEG = Improvement(
+    BRIDGE,
+    "leg into a VLAN",
+    either(
+        differs("after * > host > sysctls > net/ipv6/conf/br0.100/accept_ra", theirs="1", ours="0"),
+        differs("after * > host > sysctls > net/ipv6/conf/PEER-OF-br0.100/accept_ra", theirs="0", ours="1"),
+    ),
+)
+VRF_ADDRESSES = Improvement(
+    "vrf",
+    "IPv6 addresses of the interface",
+    either(
+        differs("after ADD > sandbox > addresses > * > nodad", theirs=ABSENT, ours=True),
+        differs("after DEL > sandbox > addresses > * > 2001:*", theirs=ABSENT),
+        differs("after DEL > sandbox > routes > type unicast dst 2001:*", theirs=ABSENT),
+    ),
+)
+VRF_RESULT = Improvement(
+    "vrf", "routes in the result", differs("ADD > result > routes > * > table", theirs=ABSENT)
 )

@@ -106,9 +106,18 @@ _case("bridge there", setup=_BRIDGE, isGateway=True, ipam=ranges(V4))
 _case("gateway there", setup=_ADDRESS, isGateway=True, ipam=ranges(V4))
 _case("forced address", setup=_OTHER, isGateway=True, forceAddress=True, ipam=ranges(V4))
 _case("another interface name", ifname="net1.5", ipam=ranges(V4))
-_case("vlan", needs=("vlan_filtering",), vlan=100, ipam=ranges(V4))
-_case("vlan gateway", needs=("vlan_filtering",), vlan=100, isGateway=True, ipam=ranges(V4))
-_case("vlan L2", needs=("vlan_filtering",), vlan=4094)
+_case("vlan", better.PORT_VLANS, needs=("vlan_filtering",), vlan=100, ipam=ranges(V4))
+_case(
+    "vlan gateway",
+    better.PORT_VLANS,
+    better.LEG,
+    better.BRIDGE_MAC,
+    needs=("vlan_filtering",),
+    vlan=100,
+    isGateway=True,
+    ipam=ranges(V4),
+)
+_case("vlan L2", better.PORT_VLANS, needs=("vlan_filtering",), vlan=100)
 for _version in VERSIONS:
     _case("default gateway dual", version=_version, isDefaultGateway=True, ipam=ranges(V4, V6))
 _case("routes", version="0.1.0", ipam=ranges(V4, routes=[NET, DEFAULT]))

@@ -61,7 +61,7 @@ _case(
 for _version in VERSIONS:
     _case("dual", version=_version, ipam=ranges(V4, V6))
 
-_refusal("master missing", "Link not found", better.FAULTY_DEL, master="nic7", ipam=ranges(V4))
+_refusal("master missing", "Link not found", better.NO_FOLDER, master="nic7", ipam=ranges(V4))
 _refusal(
     "no default route", "no default route interface found", better.FAULTY_DEL, master="", ipam=ranges(V4)
 )

@@ -22,7 +22,12 @@ from tests.differential.table import Table
 
 
 def _usual(case: Case) -> tuple[Improvement, ...]:
-    return (better.QUEUE, *([better.MTU] if case.version == "1.0.0" else []), *better.ipv6_of(case))
+    found = [better.QUEUE, better.ANNOUNCED_V4, *better.ipv6_of(case)]
+    if case.version == "1.0.0":
+        found.append(better.MTU)
+    if case.checked and not better.has_ipv6(case):
+        found.append(better.CHECK_MORE)
+    return tuple(found)
 
 
 CASES = Table("vlan", conf={"master": "up0", "vlanId": 5}, setup=WITH_UPLINK, needs=("vlan",), usual=_usual)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.differential.case import Json
+from tests.differential import better
+from tests.differential.case import Case, Improvement, Json
 from tests.differential.conf import DEFAULT, DEFAULT6, NET_GW, WITH_UPLINK, inside, static
 from tests.differential.table import Table
 
@@ -15,7 +16,15 @@ def _macvlan(*addresses: str, **more: Any) -> tuple[Json, ...]:
     return ({"type": "macvlan", "master": "up0", "ipam": static(*addresses, **more)},)
 
 
-CASES = Table("vrf", conf={"vrfname": "blue"}, setup=WITH_UPLINK, chain=_macvlan(_V4), needs=("vrf",))
+def _usual(case: Case) -> tuple[Improvement, ...]:
+    there = any("blue" in command for command in case.setup.sandbox)
+    ipv6 = "2001:db8:1:" in str(case.chain)
+    return (*([] if there else [better.QUEUE]), *([better.VRF_ADDRESSES] if ipv6 else []))
+
+
+CASES = Table(
+    "vrf", usual=_usual, conf={"vrfname": "blue"}, setup=WITH_UPLINK, chain=_macvlan(_V4), needs=("vrf",)
+)
 _case, _refusal = CASES.case, CASES.refusal
 _BLUE = inside("ip link add blue type vrf table 1000", "ip link set blue up")
 _MEMBER = inside("ip link add net9 type veth peer name net8", "ip link set net9 master blue up")
