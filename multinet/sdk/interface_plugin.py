@@ -21,7 +21,7 @@ from multinet.sdk.ipam_source import IpamSource, ipam_source, needs_link
 from multinet.sdk.node import Node
 from multinet.sdk.older_results import is_unsaid, route_differences, says_routes_in_full
 from multinet.sdk.plugin import Outcome
-from multinet.sdk.previous import interface_differences, is_reported, own_part, where_reported
+from multinet.sdk.previous import interface_differences, is_reported, own_part, where_moved, where_reported
 
 _KNOWN_ARGS = ("IgnoreUnknown", "MAC", "IP", "GATEWAY")
 
@@ -94,7 +94,7 @@ class InterfacePlugin(DelegatePlugin[C]):
                 pod = replace(pod, made=previous, ipam=own_part(previous, pod.ifname) if source else None)
             recorded = items is not None
             if items is None:
-                items = self.desired(conf, pod, scene.facts).items
+                items = where_moved(self.desired(conf, pod, scene.facts).items, pod, scene.facts)
                 if not says_routes_in_full(conf.cni_version):
                     items = tuple(item for item in items if not isinstance(item, Route))
                     found += route_differences(pod, scene)

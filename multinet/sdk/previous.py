@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec.structs import replace
 
-from multinet.cni.addresses import prefix_of
+from multinet.cni.addresses import interface_of, prefix_of
 from multinet.cni.result import Result
 from multinet.core.desired import MAIN_TABLE, AnyItem, Difference, Route
+from multinet.engine.facts import Facts
 from multinet.engine.scene import Scene
 from multinet.sdk.delegate import Sandbox
 
@@ -40,6 +41,33 @@ def where_reported(items: Iterable[AnyItem], pod: Sandbox) -> list[AnyItem]:
         else item
         for item in items
     ]
+
+
+def where_moved(items: Iterable[AnyItem], pod: Sandbox, host: Facts) -> tuple[AnyItem, ...]:
+    """The items, each route that is in the main table no more in the one where the interface has it now: that of its
+    addresses' rules (sbr) or of its VRF. For routes that no result tells of.
+    """
+    link = host.link(pod.ifname, "sandbox")
+    if link is None:
+        return tuple(items)
+    own = [interface_of(ip.address) for ip in (pod.ipam.ips if pod.ipam else ())]
+    sources = {f"{address.ip}/{address.max_prefixlen}" for address in own}
+    master = host.link_at(link.master, "sandbox") if link.master else None
+    tables = {rule.table for rule in host.rules("sandbox") if rule.source in sources}
+    tables.update([master.table] if master and master.table else [])
+    present: dict[str, set[int]] = {}
+    for route in host.routes("sandbox"):
+        if any(at == link.index for _, at in route.hops):
+            present.setdefault(route.dst, set()).add(route.table)
+    return tuple(_moved(item, present, tables) for item in items)
+
+
+def _moved(item: AnyItem, present: Mapping[str, set[int]], tables: Collection[int]) -> AnyItem:
+    if not isinstance(item, Route) or item.place != "sandbox" or item.table != MAIN_TABLE:
+        return item
+    there = present.get(item.dst, set())
+    elsewhere = there.intersection(tables)
+    return replace(item, table=min(elsewhere)) if elsewhere and MAIN_TABLE not in there else item
 
 
 def interface_differences(pod: Sandbox, previous: Result, scene: Scene) -> list[Difference]:
