@@ -120,11 +120,13 @@ class InterfacePlugin(DelegatePlugin[C]):
 
     def gc(self, call: PluginCall, node: Node) -> None:
         """Remove links and rules of attachments that aren't valid, and have the IPAM do the same."""
-        super().gc(call, node)
         valid = valid_attachments(call.conf)
-        source = self._source(call, None, node)
-        if source is not None and valid is not None:
-            source.collect(valid)
+        try:
+            super().gc(call, node)
+        finally:  # addresses are given back whatever could not be removed
+            source = self._source(call, None, node)
+            if source is not None and valid is not None:
+                source.collect(valid)
 
     def status(self, call: PluginCall, node: Node) -> None:
         """What an ADD needs of the host is there, and so are addresses."""
