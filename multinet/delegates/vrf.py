@@ -60,7 +60,9 @@ def vrf(conf: VrfConf, pod: Sandbox, host: Facts) -> Desired:
 
 @vrf.leftovers
 def _leftovers(conf: VrfConf | None, pod: Sandbox, host: Facts) -> Iterable[AnyItem]:
-    """The interface's membership, and the VRF, as far as it was made for the container."""
+    """The interface's membership, and the VRF, as far as it was made for the container. Routes that an ADD hadn't put
+    into the VRF yet when it died are known by the previous result only.
+    """
     if conf is None or not conf.vrf_name or not host.has_sandbox:
         return []
     there = host.link(conf.vrf_name, "sandbox")
@@ -73,6 +75,9 @@ def _leftovers(conf: VrfConf | None, pod: Sandbox, host: Facts) -> Iterable[AnyI
     routes = _moving(link, there, host)
     made = [in_table(pod.ifname, route, there.table) for route in sorted(routes, key=_by_gateway)]
     member = Member(link=pod.ifname, master=there.name, whose="borrowed")
+    moved = {(route.dst, route.hops) for route in routes}
+    reported = reported_routes(pod.previous or Result(), link.index, (there.table,))
+    routes += [route for route in reported if (route.dst, route.hops) not in moved]
     return [domain, *out_of_main(pod.ifname, routes), member, *made]
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from multinet.adapters.kernel_values import RouteInfo
 from multinet.cni.addresses import interface_of, prefix_of
 from multinet.cni.result import Result
-from multinet.core.desired import MADE_BY_MULTINET, MAIN_TABLE, SCOPE_LINK, NoRoute, Route
+from multinet.core.desired import MADE_BY_MULTINET, MADE_BY_PROGRAM, MAIN_TABLE, SCOPE_LINK, NoRoute, Route
 from multinet.engine.facts import Facts
 
 __all__ = [
@@ -106,7 +106,10 @@ def reported_routes(previous: Result, index: int, tables: Iterable[int]) -> list
         network, scope = prefix_of(route.dst), route.scope or 0
         gateway = route.gw or (inherited.get(network.version, "") if scope < SCOPE_LINK else "")
         if gateway and route.table in counted:
-            found.append(RouteInfo(str(network), ((gateway, index),), route.priority, MAIN_TABLE, scope))
+            hops = ((gateway, index),)
+            found.append(
+                RouteInfo(str(network), hops, route.priority, MAIN_TABLE, scope, protocol=MADE_BY_PROGRAM)
+            )
     return found
 
 
