@@ -5,66 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from multinet.adapters import netlink as nl
-from multinet.adapters import rtnetlink as rt
-from multinet.adapters.kernel import Kernel, NetworkStack
-from multinet.adapters.netns import Netns
 from multinet.cni.errors import CNIError
-
-REFUSED = nl.message(
-    rt.RTM_NEWLINK,
-    nl.NLM_F_CREATE | nl.NLM_F_EXCL,
-    rt.ifinfo(),
-    nl.nested(rt.IFLA_LINKINFO, nl.text(rt.IFLA_INFO_KIND, "no-such-kind")),
-)
-"""What the kernel always refuses (EOPNOTSUPP)."""
-
-
-class Saboteur:
-    """Puts a message that the kernel refuses in the place of the n-th one that is sent."""
-
-    def __init__(self, place: int) -> None:
-        self.left = place
-        self.done = False
-
-    def spoil(self, batch: Sequence[bytes]) -> list[bytes]:
-        spoilt = list(batch)
-        if not self.done and self.left < len(spoilt):
-            spoilt[self.left] = REFUSED
-            self.done = True
-        self.left -= len(spoilt)
-        return spoilt
-
-
-class SpoiltStack(NetworkStack):
-    def __init__(self, netns: Netns, saboteur: Saboteur) -> None:
-        super().__init__(netns)
-        self.saboteur = saboteur
-
-    def send(self, batch: Sequence[bytes]) -> list[nl.NetlinkError | None]:
-        return super().send(self.saboteur.spoil(batch))
-
-
-class SpoiltKernel(Kernel):
-    """A kernel of which one step fails."""
-
-    def __init__(self, host: Netns, saboteur: Saboteur) -> None:
-        super().__init__(host)
-        self._stack = SpoiltStack(host, saboteur)
-        self._saboteur = saboteur
-
-    @property
-    def host(self) -> NetworkStack:
-        return self._stack
-
-    def open(self, netns: Netns) -> NetworkStack:
-        return SpoiltStack(netns, self._saboteur)
+from multinet.testkit.faults import Refusal, SpoiltKernel
 
 
 @pytest.fixture
@@ -107,8 +54,8 @@ def test_whichever_message_the_kernel_refuses(bench: Any, conf: Any, bridge: str
     honest, places = bench.lab.kernel, 0
     for place in itertools.count():
         before = bench.snapshot(pod.netns)
-        saboteur = Saboteur(place)
-        bench.lab.kernel = SpoiltKernel(bench.lab.host, saboteur)
+        refusal = Refusal(place)
+        bench.lab.kernel = SpoiltKernel(bench.lab.host, refusal)
         try:
             pod.add(conf)
         except CNIError as error:
@@ -119,7 +66,7 @@ def test_whichever_message_the_kernel_refuses(bench: Any, conf: Any, bridge: str
             unchanged(before, after)
             places += 1
         else:
-            assert not saboteur.done, f"the refusal of message {place} went unnoticed"
+            assert not refusal.happened, f"the refusal of message {place} went unnoticed"
             break
         finally:
             bench.lab.kernel = honest
@@ -238,6 +185,7 @@ def executable(bench: Any, conf: Any, script: str) -> None:
         f"#!/bin/sh\necho $CNI_COMMAND >> {bench.directory}/verbs\n[ $CNI_COMMAND = DEL ] && exit 0\n{script}\n"
     )
     path.chmod(0o755)
+    (bench.directory / "verbs").touch()
     conf["ipam"] = {"type": "test-ipam"}
 
 
@@ -273,7 +221,7 @@ def test_whichever_step_fails(bench: Any, conf: Any, refused: Any, step: Any, un
     unchanged(before, bench.snapshot(pod.netns))
     verbs = Path(bench.directory, "verbs")
     if verbs.exists():
-        assert verbs.read_text().split() == ["ADD", "DEL"]
+        assert verbs.read_text().split() in ([], ["ADD", "DEL"])
 
 
 def test_an_iptables_that_refuses(bench: Any, conf: Any, refused: Any, unchanged: Any) -> None:
