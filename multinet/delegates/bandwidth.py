@@ -7,13 +7,12 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from multinet.adapters.kernel_values import LinkInfo
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.result import Interface, Result
 from multinet.core.desired import AnyItem, Ifb, Owner, Redirect, SubnetBucket, TokenBucket
 from multinet.delegates.bandwidth_conf import BandwidthConf, limits_of, subnets_of
 from multinet.delegates.bandwidth_numbers import CLOCK_FILE, Limit, ticks_per_microsecond, token_bucket
-from multinet.sdk import Desired, Facts, Sandbox, chained_delegate
+from multinet.sdk import Desired, Facts, LinkInfo, Sandbox, chained_delegate
 from multinet.sdk.delegate_plugin import Valid
 
 _QUEUE_LENGTH = 1000

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,20 +17,19 @@ from multinet.cni.decode import convert
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import AnyItem, Owner, StateFile
 from multinet.delegates.flannel_conf import FlannelConf, Subnets, delegate_conf, parse_subnet_env
-from multinet.engine.apply import apply
-from multinet.engine.facts import Facts
-from multinet.engine.remove import remove
-from multinet.engine.undo import Undo
+from multinet.sdk import Facts
 from multinet.sdk.executor import DelegateExecutor
 from multinet.sdk.ipam import member
 from multinet.sdk.ipam_plugin import VALID_ATTACHMENTS, owner_of, valid_attachments
 from multinet.sdk.node import Node
 from multinet.sdk.plugin import Outcome
+from multinet.sdk.state_files import drop, keep
 
 __all__ = ["flannel"]
 
 _log = logging.getLogger(__name__)
 _NAME_ROOM = 240
+_SOME_NODE = Subnets(("10.0.0.0/16",), ("10.0.1.0/24",), 1450, False)
 
 
 class Flannel:
@@ -46,7 +45,7 @@ class Flannel:
         with node.scene(call, owner) as scene:
             inner = delegate_conf(conf, call.conf, _subnets(conf, scene.facts, Code.TRY_AGAIN))
             kept = StateFile(path=_path(conf, owner), content=json.dumps(inner), replaces=True)
-            apply([kept], scene, Undo())
+            keep(kept, scene)
         executor = DelegateExecutor(node)
         asked = _inner(call, inner)
         try:
@@ -109,6 +108,10 @@ class Flannel:
             inner = delegate_conf(conf, call.conf, _subnets(conf, scene.facts, Code.NOT_AVAILABLE))
         DelegateExecutor(node).run(_inner(call, inner))
 
+    def example(self, conf: Mapping[str, Any]) -> dict[str, Any]:
+        """What the delegate gets on a node whose subnet is 10.0.1.0/24."""
+        return delegate_conf(convert(conf, FlannelConf), conf, _SOME_NODE)
+
     def _give_up(self, call: PluginCall, node: Node, inner: dict[str, Any], kept: StateFile) -> None:
         """Have the delegate remove what it may have left; the file stays for a later DEL if it can't."""
         try:
@@ -119,7 +122,7 @@ class Flannel:
             _log.warning("flannel: %s stays: the delegate's DEL failed: %s", kept.path, error)
             return
         with node.scene(call, owner_of(call)) as scene:
-            remove([kept], scene)
+            drop(kept, scene)
 
     def _collect(
         self, call: PluginCall, node: Node, path: str, inner: dict[str, Any], failures: list[CNIError]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from multinet.adapters.kernel_values import LinkInfo
 from multinet.cni.errors import CNIError, InvalidConfig
 from multinet.cni.names import validate_ifname
 from multinet.cni.result import Interface
@@ -12,7 +11,7 @@ from multinet.core.desired import AnyItem, Device
 from multinet.delegates.host_device_choice import Choice, choose
 from multinet.delegates.host_device_conf import HostDeviceConf
 from multinet.delegates.lent_devices import Lent, holder_of, lent_device, lent_devices, state_file
-from multinet.sdk import Desired, Facts, Sandbox, interface_delegate
+from multinet.sdk import Desired, Facts, LinkInfo, Sandbox, interface_delegate
 from multinet.sdk.addressing import addressed, announced
 from multinet.sdk.delegate import chosen_dns, described
 from multinet.sdk.delegate_plugin import Valid

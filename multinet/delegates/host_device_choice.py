@@ -7,10 +7,9 @@ import re
 
 import msgspec
 
-from multinet.adapters.kernel_values import LinkInfo
 from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.delegates.host_device_conf import HostDeviceConf, hardware_address, runtime_device
-from multinet.sdk import Facts
+from multinet.sdk import Facts, LinkInfo
 
 __all__ = ["Choice", "choose"]
 

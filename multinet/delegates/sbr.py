@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from multinet.adapters.kernel_values import LinkInfo
 from multinet.cni.addresses import interface_of, prefix_of
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.result import IPConfig, Result
@@ -12,7 +11,7 @@ from multinet.core.desired import MADE_BY_MULTINET, MAIN_TABLE, AnyItem, Route, 
 from multinet.delegates.sbr_conf import SbrConf, configured_gateways
 from multinet.delegates.sbr_routes import Source, leaving, source_hints, table_routes
 from multinet.npwg.default_routes import Family, default_routes
-from multinet.sdk import Desired, Facts, Sandbox, chained_delegate
+from multinet.sdk import Desired, Facts, LinkInfo, Sandbox, chained_delegate
 from multinet.sdk.tables import (
     KERNELS_TABLES,
     first_free,

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from multinet.adapters.kernel_values import RouteInfo
 from multinet.cni.addresses import address_of, interface_of, prefix_of
 from multinet.core.desired import MADE_BY_MULTINET, SCOPE_LINK, NoRoute, Route
 from multinet.npwg.default_routes import DESTINATIONS, Family
+from multinet.sdk import RouteInfo
 from multinet.sdk.tables import gateways_of, in_table, out_of_main
 
 

@@ -6,13 +6,12 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from multinet.adapters.kernel_values import LinkInfo
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.result import Result
 from multinet.core.desired import AnyItem, LinkAttributes, LinkSettings, Sysctl
 from multinet.delegates.tuning_backup import Backup, backup_file, backup_in, backup_of, backups
 from multinet.delegates.tuning_conf import Tuning, TuningConf, require_allowed, sysctl_path, tuning_of
-from multinet.sdk import Desired, Facts, Sandbox, chained_delegate
+from multinet.sdk import Desired, Facts, LinkInfo, Sandbox, chained_delegate
 from multinet.sdk.delegate_plugin import Valid
 
 _MISSING = "Required prevResult missing"

@@ -10,10 +10,9 @@ from typing import Any
 
 import msgspec
 
-from multinet.adapters.kernel_values import LinkInfo
 from multinet.cni.errors import CNIError
 from multinet.core.desired import LinkAttributes, Owner, StateFile
-from multinet.sdk import Facts
+from multinet.sdk import Facts, LinkInfo
 
 __all__ = ["Backup", "backup_file", "backup_in", "backup_of", "backups"]
 

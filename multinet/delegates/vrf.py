@@ -6,12 +6,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from multinet.adapters.kernel_values import LinkInfo, RouteInfo
 from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.cni.names import validate_ifname
 from multinet.cni.result import Result
 from multinet.core.desired import MADE_BY_KERNEL, MAIN_TABLE, AnyItem, Member, Vrf
-from multinet.sdk import DelegateConf, Desired, Facts, Sandbox, chained_delegate
+from multinet.sdk import DelegateConf, Desired, Facts, LinkInfo, RouteInfo, Sandbox, chained_delegate
 from multinet.sdk.tables import (
     first_free,
     in_table,

@@ -14,9 +14,20 @@ It never creates, undoes or deletes anything itself: from the desired state one 
 GC and STATUS. Register it under the entry-point group ``multinet.delegates``.
 """
 
+from multinet.adapters.kernel_values import LinkInfo, RouteInfo, RuleInfo
 from multinet.engine.facts import Facts
 from multinet.sdk.chained_plugin import chained_delegate
 from multinet.sdk.delegate import DelegateConf, Desired, Sandbox
 from multinet.sdk.interface_plugin import interface_delegate
 
-__all__ = ["DelegateConf", "Desired", "Facts", "Sandbox", "chained_delegate", "interface_delegate"]
+__all__ = [
+    "DelegateConf",
+    "Desired",
+    "Facts",
+    "LinkInfo",
+    "RouteInfo",
+    "RuleInfo",
+    "Sandbox",
+    "chained_delegate",
+    "interface_delegate",
+]

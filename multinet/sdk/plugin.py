@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -37,3 +38,16 @@ class Plugin(Protocol):
 
     def status(self, call: PluginCall, node: Node) -> None:
         """Raises CNIError (code 50) when an ADD now would fail."""
+
+
+@runtime_checkable
+class HandsOn(Protocol):
+    """A plugin that has another one do the work: it composes that one's configuration."""
+
+    conf: type[msgspec.Struct]
+
+    def example(self, conf: Mapping[str, Any]) -> dict[str, Any]:
+        """What the other plugin gets on some node, for the complete configuration ``conf``.
+
+        Raises CNIError when it would get nothing on any.
+        """
