@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from multinet.cli.validation.address_managers import check_address_manager
-from multinet.cli.validation.any_host import AnyHost
-from multinet.cli.validation.findings import Subject, faults_of
+from multinet.cli.validation.delegates import check_delegate, typed
+from multinet.cli.validation.findings import Subject
 from multinet.cli.validation.pools import Pools
+from multinet.cli.validation.rehearsal import Rehearsal
+from multinet.cli.validation.strange_keys import name_strange_keys
 from multinet.cni.conf import NetworkList
-from multinet.cni.decode import convert, unknown_keys
 from multinet.cni.errors import CNIError, InvalidConfig
-from multinet.core.desired import Owner
 from multinet.core.settings import Settings, settings_warnings
 from multinet.daemon.networks import META_TYPES
 from multinet.sdk import registry
-from multinet.sdk.delegate import Sandbox
-from multinet.sdk.interface_plugin import InterfacePlugin
+from multinet.sdk.delegate_plugin import DelegatePlugin
+from multinet.sdk.plugin import HandsOn
 
 __all__ = ["check_network"]
 
@@ -50,58 +50,56 @@ def check_network(raw: Mapping[str, Any], subject: Subject, pools: Pools) -> Non
         return
     single = raw.get("plugins") is None
     if not single:
-        name_unknown_keys(raw, _ListConf, subject)
+        name_strange_keys(raw, _ListConf, subject)
+    rehearsal = Rehearsal()
     for index, plugin in enumerate(network.plugins):
         part = subject if single else subject.below(f"$.plugins[{index}]")
         complete = {**plugin, "name": network.name, "cniVersion": network.cni_version}
         if plugin["type"] in META_TYPES:
             _check_meta_plugin(plugin, complete, part, pools)
         else:
-            _check_plugin(plugin, complete, part, pools)
-
-
-def name_unknown_keys(
-    raw: Mapping[str, Any], known: type[msgspec.Struct], subject: Subject, also: Iterable[str] = ()
-) -> None:
-    """A warning for each key that nobody reads; keys with a dot or a slash are other people's."""
-    for key, near in unknown_keys(raw, known).items():
-        if key not in also and not any(mark in key for mark in "./"):
-            hint = f', did you mean "{near}"?' if near else ""
-            subject.warning("$." + key, f'unknown key "{key}"{hint}')
+            _check_plugin(plugin, complete, part, pools, rehearsal)
 
 
 def _check_plugin(
-    plugin: Mapping[str, Any], complete: Mapping[str, Any], subject: Subject, pools: Pools
+    plugin: Mapping[str, Any],
+    complete: Mapping[str, Any],
+    subject: Subject,
+    pools: Pools,
+    rehearsal: Rehearsal,
 ) -> None:
     kind = str(plugin["type"])
-    ours = registry.plugin(kind)
+    ours: Any = registry.plugin(kind)
     if ours is None:
         near = difflib.get_close_matches(kind, registry.types(), 1, 0.8)
         if near:
             subject.warning("$.type", f'no delegate is called "{kind}", did you mean "{near[0]}"?')
-    elif isinstance(ours, InterfacePlugin):
-        name_unknown_keys(plugin, ours.conf, subject, _OF_A_SINGLE_PLUGIN)
-        _check_delegate(ours, complete, subject)
+    options = getattr(ours, "conf", None)
+    if options is None:
+        rehearsal.pass_over()
+    else:
+        name_strange_keys(plugin, options, subject, _OF_A_SINGLE_PLUGIN)
+        written = typed(complete, options, subject)
+        if isinstance(ours, DelegatePlugin):
+            check_delegate(ours, written, subject, rehearsal)
+        elif isinstance(ours, HandsOn):
+            _check_inner(ours, written.values, subject, rehearsal)
     ipam = plugin.get("ipam")
-    if isinstance(ipam, Mapping) and ipam:
+    if isinstance(ipam, Mapping) and ipam and not isinstance(ours, HandsOn):
         check_address_manager(complete, subject, pools)
 
 
-def _check_delegate(delegate: InterfacePlugin[Any], complete: Mapping[str, Any], subject: Subject) -> None:
-    """Its options by their types, then by what the delegate itself says about those that have theirs."""
-    typed = complete
+def _check_inner(plugin: HandsOn, values: Mapping[str, Any], subject: Subject, rehearsal: Rehearsal) -> None:
+    """The delegate of a plugin that only composes its configuration. Which addresses it has only nodes know."""
     try:
-        convert(complete, delegate.conf)
-    except InvalidConfig as error:
-        subject.faults(error)
-        faulty = {path.split(".")[1].partition("[")[0].lower() for path, _ in faults_of(error) if "." in path}
-        typed = {key: value for key, value in complete.items() if key.lower() not in faulty}
-    try:
-        conf = convert(typed, delegate.conf)
-        pod = Sandbox(owner=Owner(conf.name, "validate", "net1"), netns="/run/netns/validate")
-        delegate.desired(conf, pod, AnyHost())
+        inner = plugin.example(values)
     except CNIError as error:
         subject.faults(error)
+        rehearsal.pass_over()
+        return
+    written = {**(values.get("delegate") or {}), "type": inner["type"]}
+    _check_plugin(written, inner, subject.below("$.delegate"), Pools(), rehearsal)
+    check_address_manager(inner, subject, Pools())
 
 
 def _check_meta_plugin(

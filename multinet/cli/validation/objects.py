@@ -10,8 +10,8 @@ from multinet.cli.validation.networks import check_network
 from multinet.cli.validation.pools import Pools
 from multinet.cni import jsontext
 from multinet.cni.errors import CNIError
-from multinet.core.planned import DefinitionRef
-from multinet.core.selection import select_networks, selection_warnings
+from multinet.core.planned import DefinitionRef, PlannedAttachment
+from multinet.core.selection import capability_warnings, select_networks, selection_warnings
 from multinet.core.settings import Settings
 from multinet.npwg.attachment_definition import KIND, NetworkAttachmentDefinition
 from multinet.npwg.network_object import check_network_object
@@ -40,8 +40,8 @@ class Objects:
 
     def __init__(self, pools: Pools) -> None:
         self._pools = pools
-        self._defined: set[str] = set()
-        self._wanted: list[tuple[str, str, Subject]] = []
+        self._defined: dict[str, Mapping[str, Any]] = {}
+        self._wanted: list[tuple[str, PlannedAttachment, str, Subject]] = []
 
     def check(self, raw: Mapping[str, Any], subject: Subject) -> None:
         """One object; kinds that have nothing to do with networks pass."""
@@ -52,10 +52,16 @@ class Objects:
             self._check_pods(raw, _TEMPLATES[kind], subject)
 
     def warn_of_missing(self) -> None:
-        """A warning for each network that is asked for and not defined in any of the files."""
-        for network, path, subject in self._wanted:
-            if network not in self._defined:
-                subject.warning(path, f"network-attachment-definition {network} is in none of these files")
+        """A warning for each network that is asked for and not defined in any of the files, and for each request that
+        no plugin of its network takes.
+        """
+        for name, planned, path, subject in self._wanted:
+            network = self._defined.get(name)
+            if network is None:
+                subject.warning(path, f"network-attachment-definition {name} is in none of these files")
+            elif network:
+                for text in capability_warnings(planned, network, _NO_POLICY):
+                    subject.warning(path, text)
 
     def _check_definition(self, raw: Mapping[str, Any], subject: Subject) -> None:
         try:
@@ -63,7 +69,7 @@ class Objects:
         except CNIError as error:
             subject.faults(error)
             return
-        self._defined.add(definition.display_name)
+        self._defined[definition.display_name] = {}
         if not definition.config:
             return  # it is in a file on the nodes
         text = definition.config
@@ -76,6 +82,7 @@ class Objects:
         except CNIError as error:
             inside.faults(error)
             return
+        self._defined[definition.display_name] = network
         check_network({**network, "name": network.get("name") or definition.name}, inside, self._pools)
 
     def _check_pods(self, raw: Mapping[str, Any], template: str, subject: Subject) -> None:
@@ -104,7 +111,7 @@ class Objects:
         for attachment in planned:
             if isinstance(attachment.source, DefinitionRef):
                 source = attachment.source
-                self._wanted.append((f"{source.namespace}/{source.name}", path, subject))
+                self._wanted.append((f"{source.namespace}/{source.name}", attachment, path, subject))
 
 
 def object_name(raw: Mapping[str, Any]) -> str:
