@@ -49,8 +49,15 @@ _case("mtu of the master", setup=host("ip link set up0 mtu 1450"), ipam=ranges(V
 _case("own dns", dns=DNS, ipam=ranges(V4))
 _case("dns of ipam", better.IPAM_DNS, ipam=static("10.1.2.33/24", dns=DNS))
 _case("master by default route", check=False, master="", setup=_ROUTE, ipam=ranges(V4))
-_case("master of the previous result", check=False, master="", prevResult=_PREVIOUS, ipam=ranges(V4))
-_case("addresses of the previous result", check=False, prevResult=_PREVIOUS)
+_case(
+    "master of the previous result",
+    better.IPVLAN_ADDED,
+    check=False,
+    master="",
+    prevResult=_PREVIOUS,
+    ipam=ranges(V4),
+)
+_case("addresses of the previous result", better.IPVLAN_ADDED, check=False, prevResult=_PREVIOUS)
 _case("any case", MODE="l3", Ipam=ranges(V4))
 _case("another interface name", ifname="net1.5", ipam=ranges(V4))
 _case(

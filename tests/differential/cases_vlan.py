@@ -62,7 +62,7 @@ _refusal("no master", '"master" field is required.', better.FAULTY_DEL, master="
 _refusal("master missing", "Link not found", better.FAULTY_DEL, master="nic7", ipam=ranges(V4))
 _refusal(
     "id too big",
-    "invalid VLAN ID 4095 (must be between 0 and 4094 inclusive)",
+    "invalid VLAN ID 4095 (must be between 0 and 409",
     better.FAULTY_DEL,
     vlanId=4095,
     ipam=ranges(V4),

@@ -18,8 +18,14 @@ def _macvlan(*addresses: str, **more: Any) -> tuple[Json, ...]:
 
 def _usual(case: Case) -> tuple[Improvement, ...]:
     there = any("blue" in command for command in case.setup.sandbox)
-    ipv6 = "2001:db8:1:" in str(case.chain)
-    return (*([] if there else [better.QUEUE]), *([better.VRF_ADDRESSES] if ipv6 else []))
+    found = [] if there else [better.QUEUE]
+    if there and "member" not in case.what:
+        found.append(better.VRF_STAYS)
+    if "2001:db8:1:" in str(case.chain):
+        found.append(better.VRF_ADDRESSES)
+    if "route" in case.what:
+        found += [better.VRF_ROUTES, better.VRF_RESULT]
+    return tuple(found)
 
 
 CASES = Table(
@@ -50,17 +56,24 @@ _case("default route v6", table=500, chain=_macvlan(_V6, routes=[DEFAULT6]))
 _case("two addresses", table=500, chain=_macvlan(_V4, "10.9.0.3/16"))
 _case("after a bridge", table=500, chain=({"type": "bridge", "bridge": "br0", "ipam": static(_V4)},))
 _case("another interface name", table=500, ifname="net1.5")
-_case("any case", VRFNAME="red", Table=500)
+_case("any case", vrfname=None, VRFNAME="red", Table=500)
 for _version in ("0.3.1", "0.4.0"):
     _case("dual", version=_version, table=500, chain=_macvlan(_V4, _V6))
 
-_refusal("no name", "configuration is expected to have a valid vrf name", vrfname="")
+_refusal("no name", "configuration is expected to have a valid vrf name", better.FAULTY_DEL, vrfname="")
 _refusal("not chained", "missing prevResult from earlier plugin", chain=())
-_refusal("other table", "VRF blue already exist with different routing table 1000", table=7, setup=_BLUE)
+_refusal(
+    "other table",
+    "VRF blue already exist with different routing table 1000",
+    better.VRF_STAYS,
+    table=7,
+    setup=_BLUE,
+)
 _refusal(
     "no vrf",
     "Netlink net9 is not a VRF",
+    better.FAULTY_DEL,
     vrfname="net9",
     setup=inside("ip link add net9 type veth peer name net8"),
 )
-_refusal("wrong type", "table", table="x")
+_refusal("wrong type", "table", better.FAULTY_DEL, table="x")
