@@ -243,8 +243,7 @@ LISTS = [
 @pytest.mark.parametrize("kinds", LISTS, ids="+".join)
 def test_lists_go_round(executables: Executables, kinds: tuple[str, ...]) -> None:
     without = executables.state()
-    tuning = {"mtu": 1380} if kinds[0] != "ipvlan" else {}
-    meanwhile = executables.goes_round(executables.network(*kinds, version="1.1.0", tuning=tuning))
+    meanwhile = executables.goes_round(executables.network(*kinds, version="1.1.0"))
     assert changes(without["sandbox"], meanwhile["sandbox"])
     if "portmap" in kinds:
         assert "8080" in meanwhile["rules"]

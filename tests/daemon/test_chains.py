@@ -18,6 +18,8 @@ from multinet.adapters.journal import SqliteJournal
 from multinet.adapters.kernel import NetworkStack
 from multinet.testkit.snapshot import changes, namespace_state
 
+pytestmark = pytest.mark.needs_kind("ifb", "macvlan", "tap")
+
 Site = Any
 Json = dict[str, Any]
 
@@ -49,7 +51,7 @@ def can(*capabilities: str) -> Json:
 
 
 class Full:
-    """A site with such a pod; the kernel of this machine can do all of it."""
+    """A site with such a pod."""
 
     def __init__(self, site: Site) -> None:
         self.site, self.lab = site, site.lab
