@@ -164,6 +164,11 @@ LOOPBACK_VERSION = Improvement(
         differs("ADD > result > ip? > ip", theirs=ABSENT, ours=lambda ip: ip in ("127.0.0.1/8", "::1/128")),
     ),
 )
+SECOND_LOOPBACK = Improvement(
+    "loopback",
+    "a second loopback address on `lo`",
+    differs("ADD > result > ips > 0 > address", theirs="127.0.0.2/8", ours="127.0.0.1/8"),
+)
 FOREIGN_ADDRESS = Improvement(
     "loopback",
     "an address of another network on `lo`",

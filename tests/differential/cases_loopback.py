@@ -21,7 +21,12 @@ for _version in ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0"):
     _case("lo", *([] if _version == "1.0.0" else [better.LOOPBACK_VERSION]), version=_version, ifname="lo")
 _case("another name", ifname="eth0")
 _case("up already", ifname="lo", setup=inside("ip link set lo up"))
-_case("a second loopback address", ifname="lo", setup=inside("ip addr add 127.0.0.2/8 dev lo"))
+_case(
+    "a second loopback address",
+    better.SECOND_LOOPBACK,
+    ifname="lo",
+    setup=inside("ip addr add 127.0.0.2/8 dev lo"),
+)
 _case("without ipv6", ifname="lo", setup=inside("sysctl -qw net.ipv6.conf.lo.disable_ipv6=1"))
 _case("any arguments", ifname="lo", cni_args="none")
 _case("unknown arguments", ifname="lo", cni_args="FANCY=1")
