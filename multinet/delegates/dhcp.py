@@ -141,7 +141,7 @@ def _usable_link(netns: Netns, request: IpamRequest) -> LinkInfo:
             time.sleep(_CARRIER_LOOKS)
             link = stack.link(name)
     if link is None:
-        raise CNIError(Code.KERNEL, f'dhcp: interface "{name}" not found in {request.netns}')
+        raise CNIError(Code.KERNEL, f'dhcp: interface "{name}" not found in {request.netns}: Link not found')
     if len(link.mac) != 17:
         raise CNIError(Code.KERNEL, f'dhcp: interface "{name}" has no Ethernet address')
     return link

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from multinet.cni.addresses import address_of
 from multinet.cni.versions import at_least
 from multinet.core.desired import Difference
 from multinet.engine.scene import Scene
@@ -38,7 +39,8 @@ def route_differences(pod: Sandbox, scene: Scene) -> list[Difference]:
     found = []
     for route in pod.ipam.routes if pod.ipam else ():
         dst = str(ipaddress.ip_network(route.dst, strict=False))
-        if (dst, route.gw) in present or (not route.gw and any(dst == one for one, _ in present)):
+        hop = "" if route.gw and address_of(route.gw).is_unspecified else route.gw  # DHCP's "on the link"
+        if (dst, hop) in present or (not route.gw and any(dst == one for one, _ in present)):
             continue
         via = f" via {route.gw}" if route.gw else ""
         have = ", ".join(gateway or "link" for one, gateway in sorted(present) if one == dst)

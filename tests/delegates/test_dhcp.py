@@ -553,6 +553,19 @@ def test_routes_mtu_and_priority(net: Network, macvlan: Any) -> None:
     pod.check_both(conf)
 
 
+@pytest.mark.parametrize("version", ["0.4.0", "1.0.0"])
+def test_check_of_a_route_on_the_link(net: Network, macvlan: Any, version: str) -> None:
+    """Results before 1.0.0 have the router 0.0.0.0 and no scope to say so."""
+    net.told(obliging(lease(o121=bytes((16, 172, 20, 0, 0, 0, 0)))))
+    pod, conf = net.bench.pod(), macvlan(version)
+    result = pod.add(conf)
+    assert result["routes"][0]["gw"] == "0.0.0.0"
+    pod.check_both(conf)
+    pod.ip("route", "del", "172.20.0.0/16")
+    with pytest.raises(CNIError, match=r"172\.20\.0\.0/16"):
+        pod.check(conf, recorded=False)
+
+
 def test_an_option_that_is_needed(net: Network, macvlan: Any, refused: Any) -> None:
     net.told(obliging())
     error = refused(101, net.bench.pod().add, macvlan(request=[{"option": "42", "optional": False}]))
