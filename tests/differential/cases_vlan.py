@@ -48,7 +48,7 @@ _case("mtu", mtu=1400, ipam=ranges(V4))
 _case("mtu of the master", setup=host("ip link set up0 mtu 1450"), ipam=ranges(V4))
 _case("own dns", dns=DNS, ipam=ranges(V4))
 _case("dns of ipam", better.IPAM_DNS, ipam=static("10.1.2.33/24", dns=DNS))
-_case("any case", VLANID=7, Ipam=ranges(V4))
+_case("any case", vlanId=None, VLANID=7, Ipam=ranges(V4))
 _case("another interface name", ifname="net1.5", ipam=ranges(V4))
 _case(
     "host has an interface of the name",
