@@ -142,7 +142,7 @@ def _shape(value: Any, hint: Any) -> Any:
             if item is None:
                 continue
             name, inner = known.get(key.lower(), (key, Any))
-            if key != name and (name in value or name in shaped):
+            if key != name and (value.get(name) is not None or name in shaped):
                 continue  # the exact spelling wins
             shaped[name] = _shape(item, inner)
         return shaped

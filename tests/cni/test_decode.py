@@ -61,6 +61,11 @@ def test_exact_spelling_wins(raw: dict[str, str]) -> None:
     assert convert(raw, Conf).type == "a"
 
 
+@pytest.mark.parametrize("raw", [{"type": None, "TYPE": "b"}, {"TYPE": "b", "type": None}])
+def test_a_null_hides_no_other_spelling(raw: dict[str, str | None]) -> None:
+    assert convert(raw, Conf).type == "b"
+
+
 def test_structs_as_values_of_an_object() -> None:
     raw = {"type": "x", "ipam": {"type": "y", "by_name": {"Lan": {"Subnet": "s", "rangeStart": None}}}}
     assert convert(raw, Conf) == Conf("x", ipam=Ipam("y", by_name={"Lan": Range("s")}))
