@@ -248,7 +248,7 @@ def test_lists_go_round(executables: Executables, kinds: tuple[str, ...]) -> Non
     if "portmap" in kinds:
         assert "8080" in meanwhile["rules"]
     if "bandwidth" in kinds:
-        assert sum('"tbf"' in one for one in meanwhile["host"]["queueing"]) == 2
+        assert sum("'tbf'" in one for one in meanwhile["host"]["queueing"]) == 2
 
 
 def test_what_a_list_makes(executables: Executables) -> None:
@@ -311,11 +311,16 @@ class TestMixed:
     def test_ours_after_theirs(self, standalone: Executables, first: str, kind: str) -> None:
         standalone.goes_as_well_mixed((first, "host-local"), first, kind)
 
-    @pytest.mark.parametrize("first", ["bridge", "ptp", "macvlan"])
-    @pytest.mark.parametrize("kind", CHAINED)
+    @pytest.mark.parametrize(
+        ("first", "kind"),
+        [
+            (first, kind)
+            for first in ("bridge", "ptp", "macvlan")
+            for kind in CHAINED
+            if (first, kind) != ("macvlan", "bandwidth")  # which limits veth pairs only
+        ],
+    )
     def test_theirs_after_ours(self, standalone: Executables, first: str, kind: str) -> None:
-        if (first, kind) == ("macvlan", "bandwidth"):
-            pytest.skip("bandwidth limits veth pairs only")
         standalone.goes_as_well_mixed((kind,), first, kind)
 
     def test_all_of_ours_after_their_bridge(self, executables: Executables) -> None:

@@ -76,7 +76,7 @@ class Network:
         return sorted((self.folder / "dhcp").glob("*")) if (self.folder / "dhcp").exists() else []
 
     def record(self) -> Any:
-        (file,) = self.files()
+        (file,) = [path for path in self.files() if path.suffix == ".json"]  # one may be in the making
         return json.loads(file.read_text())["record"]
 
     def close(self) -> None:
