@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from multinet.sdk import registry
 from tests.differential import (
     cases_bandwidth,
     cases_bridge,
@@ -37,8 +36,6 @@ CASES = [case for table in TABLES for case in table.CASES]
 
 def parameter(case: Case) -> Any:
     marks = [pytest.mark.needs_kind(*case.needs)] if case.needs else []
-    if case.plugin not in registry.types():
-        marks.append(pytest.mark.skip(reason=f"{case.plugin} is no delegate yet"))
     return pytest.param(case, id=case.id, marks=marks)
 
 
