@@ -145,7 +145,7 @@ class Bench:
         """A container with a namespace of its own, ``lo`` up in it."""
         if netns is None:
             netns = self.lab.sandbox()
-            self.lab.ip("link", "set", "lo", "up", netns=netns)
+            self.lab.raise_link("lo", netns)
         pod = Pod(self, container_id or f"container-{len(self.pods)}", ifname, netns)
         self.pods.append(pod)
         return pod
@@ -193,11 +193,11 @@ class Bench:
         """A link of the host to a namespace beyond it, both ends up; the namespace."""
         beyond = self.lab.sandbox()
         self.lab.allowed.add(name)
-        peer = ("peer", "name", "wan0", "netns", beyond.path)
+        peer = ("peer", "name", "wan0", "mtu", str(mtu), "netns", beyond.path)
         self.lab.ip("link", "add", name, "mtu", str(mtu), "type", "veth", *peer)
-        self.lab.ip("link", "set", name, "up")
-        self.lab.ip("link", "set", "wan0", "mtu", str(mtu), "up", netns=beyond)
-        self.lab.ip("link", "set", "lo", "up", netns=beyond)
+        self.lab.raise_link(name)
+        for link in ("wan0", "lo"):
+            self.lab.raise_link(link, beyond)
         return beyond
 
     def rules(self) -> str:

@@ -40,8 +40,8 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
     """A node with pods; what a test leaves attached is detached, and then nothing may be left."""
     firewall = HostFirewall(lab.host)
-    for key in FORWARDING:  # a new namespace takes them over from the machine's own
-        lab.run("sysctl", "-qw", f"{key.replace('/', '.')}=0")
+    # A new namespace takes them over from the machine's own.
+    lab.kernel.host.write_sysctls([(key, "0", False) for key in FORWARDING])
     try:
         bench = Bench(lab, firewall, tmp_path)
         yield bench
