@@ -9,7 +9,8 @@ BIN := $(VENV)/bin
 SHIM := build/multinet-shim
 SOURCES := multinet tests
 TESTS ?= tests
-WORKERS ?= auto
+# Tests wait as much as they work: for duplicate detection, for leases, for one another's processes.
+WORKERS ?= $(shell expr 2 \* $$(nproc))
 
 .PHONY: help setup packages shim demo test test-vm check format bench lock clean
 
