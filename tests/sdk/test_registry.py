@@ -71,4 +71,6 @@ def test_one_that_cannot_be_loaded_harms_no_other(tmp_path: Path) -> None:
 
 
 def test_what_nobody_offers_is_an_executable(tmp_path: Path) -> None:
-    assert run(tmp_path, "from multinet.sdk import registry; print(registry.plugin('no-such-type'))") == "None\n"
+    assert (
+        run(tmp_path, "from multinet.sdk import registry; print(registry.plugin('no-such-type'))") == "None\n"
+    )

@@ -94,7 +94,14 @@ def _former(item: NoRoute) -> Route:
 def _route(item: Route, index: int, kind: int, flags: int) -> bytes:
     network = prefix_of(item.dst)
     hop_flags = rt.RTNH_F_ONLINK if item.onlink else 0
-    header = (_family(network.version), network.prefixlen, item.table, item.protocol, item.scope, rt.RTN_UNICAST)
+    header = (
+        _family(network.version),
+        network.prefixlen,
+        item.table,
+        item.protocol,
+        item.scope,
+        rt.RTN_UNICAST,
+    )
     parts = [rt.rtmsg(*header, hop_flags)]
     if network.prefixlen:
         parts.append(nl.attribute(rt.RTA_DST, network.network_address.packed))

@@ -68,7 +68,9 @@ AnyLink = (
 )
 AnyRouting = Address | NoAddress | Route | NoRoute | Rule | Neighbour
 AnyRule = Masquerade | MacGuard | PortMapping | ForwardAccept | BridgeIsolation
-AnyItem = AnyLink | AnyRouting | Sysctl | LinkSettings | TokenBucket | SubnetBucket | Redirect | AnyRule | StateFile
+AnyItem = (
+    AnyLink | AnyRouting | Sysctl | LinkSettings | TokenBucket | SubnetBucket | Redirect | AnyRule | StateFile
+)
 
 __all__ = [
     "MADE_BY_KERNEL",
