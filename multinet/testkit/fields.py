@@ -56,6 +56,8 @@ def untrue(items: Sequence[AnyItem]) -> Iterator[tuple[AnyItem, str]]:
                 continue  # a kernel may lack it
             if field.name == "scope" and isinstance(item, Route) and ":" in item.dst:
                 continue  # IPv6 routes have none
+            if field.name == "family" and getattr(item, "backend", "") == "nftables":
+                continue  # one rule there serves both
             for other in _others(item, field.name, getattr(item, field.name)):
                 yield msgspec.structs.replace(item, **{field.name: other}), field.name
 
