@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from multinet.testkit.namespaces import Lab, new_netns
 
 __all__ = ["Lab", "new_netns"]
+
+# Nothing here is judged by its speed: a busy machine is no fault.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 pytest_plugins = ["multinet.testkit.plugin", "tests.vm.plugin"]
 
