@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -58,41 +59,19 @@ def of_link(routes: Iterable[RouteInfo], index: int, tables: Iterable[int]) -> l
 
 def in_table(link: str, route: RouteInfo, table: int) -> Route:
     """A route as it stands in another table; borrowed, since its link stays."""
-    return Route(
-        link=link,
-        whose="borrowed",
-        dst=route.dst,
-        gateways=gateways_of(route),
-        metric=route.metric,
-        table=table,
-        scope=route.scope,
-        mtu=route.mtu,
-        advmss=route.advmss,
-        onlink=route.onlink,
-        source=route.source,
-        protocol=route.protocol,
-    )
+    return Route(link=link, whose="borrowed", table=table, **_as_found(route))
 
 
 def out_of_main(link: str, routes: Iterable[RouteInfo]) -> list[NoRoute]:
     """Routes that go from the main table, those that others are reached by last, and come back first."""
-    found = [
-        NoRoute(
-            link=link,
-            whose="borrowed",
-            dst=route.dst,
-            gateways=gateways_of(route),
-            metric=route.metric,
-            scope=route.scope,
-            mtu=route.mtu,
-            advmss=route.advmss,
-            onlink=route.onlink,
-            source=route.source,
-            protocol=route.protocol,
-        )
-        for route in routes
-    ]
+    found = [NoRoute(link=link, whose="borrowed", **_as_found(route)) for route in routes]
     return sorted(found, key=lambda route: not route.gateways)
+
+
+def _as_found(route: RouteInfo) -> dict[str, Any]:
+    """What a description of the route takes over from the kernel: all but link and table."""
+    names = ("dst", "metric", "scope", "mtu", "advmss", "onlink", "source", "protocol")
+    return {"gateways": gateways_of(route), **{name: getattr(route, name) for name in names}}
 
 
 def reported_routes(previous: Result, index: int, tables: Iterable[int]) -> list[RouteInfo]:

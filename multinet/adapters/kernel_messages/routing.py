@@ -10,7 +10,16 @@ from msgspec.structs import replace
 from multinet.adapters import netlink as nl
 from multinet.adapters import rtnetlink as rt
 from multinet.cni.addresses import address_of, interface_of, prefix_of
-from multinet.core.desired import MADE_BY_MULTINET, Address, Neighbour, NoAddress, NoRoute, Route, Rule
+from multinet.core.desired import (
+    MADE_BY_MULTINET,
+    Address,
+    Neighbour,
+    NoAddress,
+    NoRoute,
+    Route,
+    RouteDescription,
+    Rule,
+)
 
 _CREATE = nl.NLM_F_CREATE | nl.NLM_F_EXCL
 
@@ -55,9 +64,7 @@ def route(item: Route | NoRoute, index: int) -> bytes:
 
     It neither replaces nor excludes another of the same destination, unless it is one that ``replaces``.
     """
-    if isinstance(item, NoRoute):
-        return _route(_former(item), index, rt.RTM_NEWROUTE, nl.NLM_F_CREATE | nl.NLM_F_APPEND)
-    if item.replaces:
+    if isinstance(item, Route) and item.replaces:
         return replace_route(item, index)
     return _route(item, index, rt.RTM_NEWROUTE, nl.NLM_F_CREATE | nl.NLM_F_APPEND)
 
@@ -70,28 +77,11 @@ def replace_route(item: Route, index: int) -> bytes:
 def delete_route(item: Route | NoRoute, index: int) -> bytes:
     """Remove a route; one that must go (``NoRoute``) goes whoever made it, the kernel included."""
     if isinstance(item, NoRoute):
-        return _route(replace(_former(item), protocol=rt.RTPROT_UNSPEC), index, rt.RTM_DELROUTE, 0)
+        return _route(replace(item, protocol=rt.RTPROT_UNSPEC), index, rt.RTM_DELROUTE, 0)
     return _route(item, index, rt.RTM_DELROUTE, 0)
 
 
-def _former(item: NoRoute) -> Route:
-    return Route(
-        place=item.place,
-        link=item.link,
-        dst=item.dst,
-        gateways=item.gateways,
-        metric=item.metric,
-        table=item.table,
-        scope=item.scope,
-        mtu=item.mtu,
-        advmss=item.advmss,
-        onlink=item.onlink,
-        source=item.source,
-        protocol=item.protocol,
-    )
-
-
-def _route(item: Route, index: int, kind: int, flags: int) -> bytes:
+def _route(item: RouteDescription, index: int, kind: int, flags: int) -> bytes:
     network = prefix_of(item.dst)
     hop_flags = rt.RTNH_F_ONLINK if item.onlink else 0
     header = (

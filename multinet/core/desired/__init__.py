@@ -49,6 +49,7 @@ from multinet.core.desired.routing import (
     NoAddress,
     NoRoute,
     Route,
+    RouteDescription,
     Rule,
 )
 from multinet.core.desired.rules import (
@@ -114,6 +115,7 @@ __all__ = [
     "PortVlans",
     "Redirect",
     "Route",
+    "RouteDescription",
     "Rule",
     "StateFile",
     "SubnetBucket",

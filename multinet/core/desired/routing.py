@@ -32,11 +32,11 @@ class NoAddress(Item, frozen=True, kw_only=True, tag="no-address"):
     cidr: str
 
 
-class Route(Item, frozen=True, kw_only=True, tag="route"):
-    """A route by ``link``: via each of ``gateways`` (several: one multipath route), or on-link without any.
+class RouteDescription(Item, frozen=True, kw_only=True):
+    """All that a route is: by ``link``, via each of ``gateways`` (several: one multipath route), or on-link without
+    any.
 
-    ``onlink`` tells the kernel that the gateway is reachable on the link although no prefix covers it. An owned
-    one in a sandbox goes with its link; a borrowed one is taken back from a link that stays.
+    ``onlink`` tells the kernel that the gateway is reachable on the link although no prefix covers it.
     """
 
     link: str
@@ -50,28 +50,23 @@ class Route(Item, frozen=True, kw_only=True, tag="route"):
     onlink: bool = False
     source: str = ""
     """Preferred source address."""
-    replaces: bool = False
-    """One to the same destination with the same metric is replaced, whoever made it."""
     protocol: int = MADE_BY_PROGRAM
     """Who made it, in the kernel's numbers (``RTPROT_…``)."""
 
 
-class NoRoute(Item, frozen=True, kw_only=True, tag="no-route"):
+class Route(RouteDescription, frozen=True, kw_only=True, tag="route"):
+    """A route that is to be there. An owned one in a sandbox goes with its link; a borrowed one is taken back from a
+    link that stays.
+    """
+
+    replaces: bool = False
+    """One to the same destination with the same metric is replaced, whoever made it."""
+
+
+class NoRoute(RouteDescription, frozen=True, kw_only=True, tag="no-route"):
     """A route that must go (it stands elsewhere now), and all that it takes to put it back when the attachment goes
     before its link.
     """
-
-    link: str
-    dst: str
-    gateways: tuple[str, ...] = ()
-    metric: int = 0
-    table: int = MAIN_TABLE
-    scope: int = SCOPE_UNIVERSE
-    mtu: int = 0
-    advmss: int = 0
-    onlink: bool = False
-    source: str = ""
-    protocol: int = MADE_BY_PROGRAM
 
 
 class Rule(Item, frozen=True, kw_only=True, tag="rule"):
