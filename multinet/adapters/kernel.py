@@ -32,7 +32,6 @@ from multinet.adapters.kernel_values import (
     rule_of,
 )
 from multinet.adapters.netns import Netns
-from multinet.cni.addresses import address_of as ip_address_of
 
 _UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
 """What the kernel says of an address without a route, or with one that forbids it: unreachable, prohibit, blackhole."""
@@ -112,29 +111,18 @@ class NetworkStack:
             answers += self._socket.dump(rt.RTM_GETROUTE, rt.rtmsg(family, 0, 0, 0, 0, 0))
         return [route for answer in answers if (route := route_of(answer)) is not None]
 
-    def link_towards(self, address: str) -> int:
+    def link_towards(self, address: IPv4Address | IPv6Address) -> int:
         """Index of the link by which packets to an address leave; 0 when no route leads there."""
-        raw = ip_address_of(address)
-        family = socket.AF_INET if raw.version == 4 else socket.AF_INET6
-        request = nl.message(
-            rt.RTM_GETROUTE,
-            0,
-            rt.rtmsg(family, raw.max_prefixlen, 0, 0, 0, 0),
-            nl.attribute(rt.RTA_DST, raw.packed),
-        )
-        try:
-            answer = self._socket.get(request)
-        except nl.NetlinkError as error:
-            if error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL):
-                raise
-            return 0
-        route = route_of(answer) if answer is not None else None
+        route = self._route(address, 0)
         return route.hops[0][1] if route is not None else 0
 
     def route_to(self, address: IPv4Address | IPv6Address) -> RouteInfo | None:
         """The unicast route that a packet to ``address`` takes, as it stands in its table; None without one."""
+        return self._route(address, rt.RTM_F_FIB_MATCH)
+
+    def _route(self, address: IPv4Address | IPv6Address, flags: int) -> RouteInfo | None:
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        header = rt.rtmsg(family, address.max_prefixlen, 0, 0, 0, 0, rt.RTM_F_FIB_MATCH)
+        header = rt.rtmsg(family, address.max_prefixlen, 0, 0, 0, 0, flags)
         try:
             answer = self._socket.get(
                 nl.message(rt.RTM_GETROUTE, 0, header, nl.attribute(rt.RTA_DST, address.packed))

@@ -15,8 +15,6 @@ from struct import Struct, pack, unpack_from
 from sys import byteorder
 
 from multinet.adapters.netns import Netns
-from multinet.adapters.rtnetlink import IFF_PROMISC as IFF_PROMISC
-from multinet.adapters.rtnetlink import IFF_UP as IFF_UP
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_ECHO, NLM_F_DUMP, NLM_F_DUMP_INTR = 0x1, 0x4, 0x8, 0x300, 0x10
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800

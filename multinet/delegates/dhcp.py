@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from multinet.adapters import kernel_messages as messages
 from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.kernel_values import LinkInfo
-from multinet.adapters.netlink import IFF_UP
 from multinet.adapters.netns import Netns
+from multinet.adapters.rtnetlink import IFF_UP
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.result import Result
 from multinet.core.desired import Difference

@@ -13,7 +13,7 @@ from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.sdk.delegate import DelegateConf
 from multinet.sdk.ipam import member
 
-__all__ = ["FlannelConf", "Subnets", "delegate_conf", "parse_subnet_env"]
+__all__ = ["FlannelConf", "Subnets", "delegate_conf", "faulty", "parse_subnet_env"]
 
 _REMEDY = "Check the flannel pod log for this node."
 _MTU_LIMIT = 1 << 32
@@ -50,7 +50,7 @@ def parse_subnet_env(text: str, path: str) -> Subnets:
         networks[version] = _cidrs(found, f"FLANNEL_{infix}NETWORK", version, path)
         subnets[version] = _cidrs(found, f"FLANNEL_{infix}SUBNET", version, path)
         if len(subnets[version]) > 1:
-            raise _faulty(path, f"FLANNEL_{infix}SUBNET: expected one CIDR, got {len(subnets[version])}")
+            raise faulty(path, f"FLANNEL_{infix}SUBNET: expected one CIDR, got {len(subnets[version])}")
     missing = []
     if not networks[4] and not networks[6]:
         missing += ["FLANNEL_NETWORK", "FLANNEL_IPV6_NETWORK"]
@@ -58,7 +58,7 @@ def parse_subnet_env(text: str, path: str) -> Subnets:
         missing += ["FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET"]
     missing += [key for key in ("FLANNEL_MTU", "FLANNEL_IPMASQ") if key not in found]
     if missing:
-        raise _faulty(path, f"{path} is missing {', '.join(missing)}")
+        raise faulty(path, f"{path} is missing {', '.join(missing)}")
     return Subnets(
         (*networks[4], *networks[6]),
         (*subnets[4], *subnets[6]),
@@ -123,7 +123,7 @@ def _lines(text: str, path: str) -> Iterator[tuple[str, str]]:
         if not key.startswith("FLANNEL_"):
             continue
         if not equals:
-            raise _faulty(path, f"{path}, line {number}: expected {key}=VALUE")
+            raise faulty(path, f"{path}, line {number}: expected {key}=VALUE")
         yield key, value
 
 
@@ -134,20 +134,19 @@ def _cidrs(found: Mapping[str, str], key: str, version: int, path: str) -> tuple
         try:
             network: ipaddress.IPv4Network | ipaddress.IPv6Network = prefix_of(text)
         except ValueError:
-            raise _faulty(path, f"{key}: invalid CIDR address: {text}") from None
+            raise faulty(path, f"{key}: invalid CIDR address: {text}") from None
         if network.version != version or "/" not in text:
-            raise _faulty(path, f"{key}: {text} is no IPv{version} CIDR")
+            raise faulty(path, f"{key}: {text} is no IPv{version} CIDR")
         kept[str(network)] = None
     return tuple(kept)
 
 
 def _mtu(text: str, path: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) >= _MTU_LIMIT:
-        raise _faulty(path, f'FLANNEL_MTU: "{text}" is no number from 0 to {_MTU_LIMIT - 1}')
+        raise faulty(path, f'FLANNEL_MTU: "{text}" is no number from 0 to {_MTU_LIMIT - 1}')
     return int(text)
 
 
-def _faulty(path: str, problem: str) -> CNIError:
-    return CNIError(
-        Code.INVALID_CONFIG, f"failed to load flannel 'subnet.env' file: {problem}. {_REMEDY}", path
-    )
+def faulty(path: str, problem: str, code: int = Code.INVALID_CONFIG) -> CNIError:
+    """What is wrong with the subnet file, in the reference's words."""
+    return CNIError(code, f"failed to load flannel 'subnet.env' file: {problem}. {_REMEDY}", path)

@@ -10,6 +10,7 @@ from typing import TypeVar
 from multinet.adapters.firewalld import firewalld_runs
 from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.kernel_values import LinkInfo, RouteInfo, RuleInfo
+from multinet.cni.addresses import address_of
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import MAIN_TABLE, Place
 from multinet.engine.host_files import OWN_FILES, HostFiles, names_in, target_of, text_of
@@ -100,7 +101,7 @@ class Facts:
         """Name of the link by which packets to an address leave, None when no route leads there."""
 
         def look() -> str | None:
-            index = self._stack(place).link_towards(address)
+            index = self._stack(place).link_towards(address_of(address))
             found = self._stack(place).link_at(index) if index else None
             return found.name if found else None
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from multinet.adapters import kernel_messages as messages
 from multinet.cni.errors import CNIError
 from multinet.core.desired import AnyItem, Owner, PacketRule, StateFile
+from multinet.engine.attempts import attempt
 from multinet.engine.kinds import kind_of
 from multinet.engine.kinds.sandbox_link import remove_host_link, remove_sandbox_link
 from multinet.engine.scene import Scene
@@ -24,11 +25,11 @@ def remove(items: Sequence[AnyItem], scene: Scene) -> None:
     failures: list[CNIError] = []
     rules = [item for item in items if isinstance(item, PacketRule)]
     if rules:
-        _attempt(failures, lambda: scene.firewall.remove(rules))
+        attempt(failures, lambda: scene.firewall.remove(rules))
     for item in reversed(items):  # what was changed twice gets its first value back
         if failures and isinstance(item, StateFile):
             continue
-        _attempt(failures, partial(kind_of(item).remove, item, scene))
+        attempt(failures, partial(kind_of(item).remove, item, scene))
     if failures:
         raise failures[0]
 
@@ -39,9 +40,9 @@ def sweep(scene: Scene, rules: Collection[type[PacketRule]], links: bool = True)
     """
     failures: list[CNIError] = []
     if links:
-        _attempt(failures, partial(_remove_links, scene))
+        attempt(failures, partial(_remove_links, scene))
     if rules:
-        _attempt(failures, lambda: scene.firewall.sweep(scene.owner, rules))
+        attempt(failures, lambda: scene.firewall.sweep(scene.owner, rules))
     if failures:
         raise failures[0]
 
@@ -77,18 +78,11 @@ def collect(
         Step(messages.delete_link(link.index), f'failed to delete "{link.name}"', GONE) for link in stale
     ]
     failures: list[CNIError] = []
-    _attempt(failures, lambda: perform(steps, scene.host, Undo()))
+    attempt(failures, lambda: perform(steps, scene.host, Undo()))
     if rules:
-        _attempt(failures, lambda: scene.firewall.collect(network, valid, rules))
+        attempt(failures, lambda: scene.firewall.collect(network, valid, rules))
     if failures:
         raise failures[0]
-
-
-def _attempt(failures: list[CNIError], action: Callable[[], object]) -> None:
-    try:
-        action()
-    except CNIError as error:
-        failures.append(error)
 
 
 def _remove_links(scene: Scene) -> None:

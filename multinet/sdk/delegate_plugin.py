@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
@@ -14,6 +14,7 @@ from multinet.cni.invocation import parse_args, require_known_args
 from multinet.cni.result import Result
 from multinet.core.desired import AnyItem, PacketRule
 from multinet.engine.apply import apply
+from multinet.engine.attempts import attempt
 from multinet.engine.facts import Facts
 from multinet.engine.remove import collect, remove, sweep
 from multinet.engine.scene import Scene
@@ -87,10 +88,10 @@ class DelegatePlugin(Generic[C]):
         network = str(call.conf.get("name") or "")
         failures: list[CNIError] = []
         with node.scene(call, owner_of(call)) as scene:
-            _attempt(failures, lambda: collect(network, valid, scene, self.rules))
+            attempt(failures, lambda: collect(network, valid, scene, self.rules))
             if self._stale is not None:
                 stale = self._stale(self._readable(call), network, valid, scene.facts)
-                _attempt(failures, lambda: remove(tuple(stale), scene))
+                attempt(failures, lambda: remove(tuple(stale), scene))
         if failures:
             raise failures[0]
 
@@ -110,13 +111,13 @@ class DelegatePlugin(Generic[C]):
         failures: list[CNIError] = []
         with node.scene(call, owner_of(call)) as scene:
             if items is not None:
-                _attempt(failures, lambda: remove(items, scene))
+                attempt(failures, lambda: remove(items, scene))
                 return failures
             if self._leftovers is not None:
                 pod = self._pod(call, None)
                 left = tuple(self._leftovers(self._readable(call), pod, scene.facts))
-                _attempt(failures, lambda: remove(left, scene))
-            _attempt(failures, lambda: sweep(scene, self.rules, links=self.makes_link))
+                attempt(failures, lambda: remove(left, scene))
+            attempt(failures, lambda: sweep(scene, self.rules, links=self.makes_link))
         return failures
 
     def _readable(self, call: PluginCall) -> C | None:
@@ -174,10 +175,3 @@ def known_result(call: PluginCall, missing: str) -> Result:
     if previous is None:
         raise CNIError(Code.INVALID_CONFIG, missing)
     return previous
-
-
-def _attempt(failures: list[CNIError], action: Callable[[], Any]) -> None:
-    try:
-        action()
-    except CNIError as error:
-        failures.append(error)

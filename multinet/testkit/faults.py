@@ -22,7 +22,8 @@ _REFUSED = nl.message(
 DIED = 86
 """Exit code of a process that a ``Crash`` ended."""
 
-Spoil = Callable[[Sequence[bytes]], Sequence[bytes]]
+Send = Callable[[Sequence[bytes]], object]
+"""Sends a batch as it is."""
 
 
 class Refusal:
@@ -32,7 +33,7 @@ class Refusal:
         self._left = place
         self.happened = False
 
-    def __call__(self, batch: Sequence[bytes]) -> Sequence[bytes]:
+    def spoil(self, batch: Sequence[bytes], send: Send) -> Sequence[bytes]:
         """The batch to send instead."""
         spoilt = list(batch)
         if not self.happened and self._left < len(spoilt):
@@ -45,15 +46,14 @@ class Refusal:
 class Crash:
     """Ends the process, undoing nothing, when the n-th message is about to be sent (those before it are)."""
 
-    def __init__(self, place: int, kernel: Kernel) -> None:
+    def __init__(self, place: int) -> None:
         self._left = place
-        self._kernel = kernel
 
-    def __call__(self, batch: Sequence[bytes], stack: NetworkStack | None = None) -> Sequence[bytes]:
+    def spoil(self, batch: Sequence[bytes], send: Send) -> Sequence[bytes]:
         """The batch, if the process lives on."""
         if self._left < len(batch):
-            if stack is not None and self._left:
-                NetworkStack.send(stack, batch[: self._left])
+            if self._left:
+                send(batch[: self._left])
             os._exit(DIED)
         self._left -= len(batch)
         return batch
@@ -65,9 +65,7 @@ class _SpoiltStack(NetworkStack):
         self._fault = fault
 
     def send(self, batch: Sequence[bytes]) -> list[nl.NetlinkError | None]:
-        if isinstance(self._fault, Crash):
-            return super().send(self._fault(batch, self))
-        return super().send(self._fault(batch))
+        return super().send(self._fault.spoil(batch, super().send))
 
 
 class SpoiltKernel(Kernel):

@@ -16,7 +16,6 @@ from multinet.core.desired import (
     ForwardAccept,
     NoAddress,
     NoRoute,
-    Owner,
     PacketRule,
     PortMapping,
     Route,
@@ -72,8 +71,6 @@ def _others(item: AnyItem, name: str, value: Any) -> Iterator[Any]:
         yield {4: 6, 6: 4}[value] if name == "family" else value + 1
     elif isinstance(value, str) and value:
         yield _other_text(name, value)
-    elif isinstance(value, Owner):
-        return
 
 
 def _other_text(name: str, value: str) -> str:

@@ -137,7 +137,7 @@ def _in_child(bench: Bench, pod: Pod, conf: Json, place: int, terms: Json) -> in
     if child == 0:
         code = 1
         try:
-            bench.lab.kernel = SpoiltKernel(bench.lab.host, Crash(place, bench.lab.kernel))
+            bench.lab.kernel = SpoiltKernel(bench.lab.host, Crash(place))
             bench.firewall = HostFirewall(bench.lab.host)
             pod.add(conf, **terms)
             code = 0

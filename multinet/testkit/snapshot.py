@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.kernel_values import LinkInfo
 from multinet.adapters.netns import Netns
-from multinet.core.desired import SCOPE_LINK
+from multinet.core.desired import MADE_BY_KERNEL, SCOPE_LINK
 from multinet.testkit.namespaces import Lab
 
 __all__ = ["FORWARDING", "changes", "namespace_state", "sysctls"]
@@ -31,8 +31,6 @@ _WATCHED = (
 )
 _DERIVED = ("operstate", "port_state", "permanent_mac", "device", "bus")
 """Of a link: what isn't configured."""
-_BY_KERNEL = 2
-"""Protocol of routes that the kernel makes by itself (RTPROT_KERNEL)."""
 
 
 def namespace_state(lab: Lab, netns: Netns | None) -> dict[str, Any]:
@@ -51,7 +49,7 @@ def namespace_state(lab: Lab, netns: Netns | None) -> dict[str, Any]:
         return {
             "links": {link.name: _configured(link) for link in found},
             "addresses": {name: sorted(cidrs) for name, cidrs in addresses.items()},
-            "routes": sorted(map(str, (r for r in stack.routes() if r.protocol != _BY_KERNEL))),
+            "routes": sorted(map(str, (r for r in stack.routes() if r.protocol != MADE_BY_KERNEL))),
             "policy": sorted(map(str, stack.rules())),
             "queueing": sorted(str(one) for link in found for one in stack.qdiscs(link.index)),
             "sysctls": sysctls(netns or lab.host),

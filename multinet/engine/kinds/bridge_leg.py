@@ -11,7 +11,7 @@ from functools import partial
 
 from multinet.adapters import kernel_messages as messages
 from multinet.adapters.kernel_values import LinkInfo
-from multinet.adapters.netlink import IFF_UP
+from multinet.adapters.rtnetlink import IFF_UP
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import BridgeLeg, Difference, Place, PortVlans
 from multinet.engine.kinds.base import Kind, NewLink, Placed, Rank

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from multinet.adapters import kernel_messages as messages
 from multinet.adapters.kernel_values import LinkInfo
-from multinet.adapters.netlink import IFF_UP
+from multinet.adapters.rtnetlink import IFF_UP
 from multinet.core.desired import Address, Device
 from multinet.engine.scene import Scene
 from multinet.engine.steps import EXISTS, GONE, Step, perform, refusal

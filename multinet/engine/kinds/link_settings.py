@@ -10,7 +10,6 @@ from typing import Any
 from msgspec.structs import asdict
 
 from multinet.adapters import kernel_messages as messages
-from multinet.adapters.kernel_values import LinkInfo
 from multinet.core.desired import Difference, LinkAttributes, LinkSettings
 from multinet.engine.kinds.base import Kind, Placed, Rank
 from multinet.engine.scene import Scene
@@ -68,11 +67,6 @@ class LinkSettingsKind(Kind[LinkSettings]):
                 _log.warning(
                     "%s of %s could not be set back to %s: %s", _WORDS[name], item.link, value, error
                 )
-
-
-def attributes_of(link: LinkInfo, like: LinkAttributes) -> LinkAttributes:
-    """Those attributes of a link that ``like`` has."""
-    return LinkAttributes(**{name: getattr(link, name) for name, _ in _given(like)})
 
 
 def _given(attributes: LinkAttributes) -> list[tuple[str, Any]]:

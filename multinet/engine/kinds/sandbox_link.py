@@ -7,7 +7,7 @@ from functools import partial
 
 from multinet.adapters import kernel_messages as messages
 from multinet.adapters.kernel_values import LinkInfo
-from multinet.adapters.netlink import IFF_UP
+from multinet.adapters.rtnetlink import IFF_UP
 from multinet.core.desired import Device, Difference, Dummy, Ipvlan, Macvlan, Tap, Veth, Vlan
 from multinet.engine.kinds.base import Placed, Rank
 from multinet.engine.scene import Scene

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from multinet.adapters import kernel_messages as messages
-from multinet.adapters.netlink import IFF_UP
+from multinet.adapters.rtnetlink import IFF_UP
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Difference, LinkUp, Place, Sysctl
 from multinet.engine.kinds.base import Kind, Placed, Rank

@@ -10,7 +10,7 @@ from multinet.adapters import kernel_messages as messages
 from multinet.adapters import rtnetlink as rt
 from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.kernel_values import FilterInfo, LinkInfo, QdiscInfo
-from multinet.adapters.netlink import IFF_UP
+from multinet.adapters.rtnetlink import IFF_UP
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Difference, Ifb, Place, Redirect, TokenBucket
 from multinet.engine.kinds.base import Kind, NewLink, Placed, Rank

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from multinet.adapters import kernel_messages as messages
-from multinet.adapters.netlink import IFF_UP
+from multinet.adapters.rtnetlink import IFF_UP
 from multinet.core.desired import Difference, Place, Veth
 from multinet.engine.kinds.base import Kind, NewLink, Placed, Rank
 from multinet.engine.kinds.port_vlans import port_vlan_differences, port_vlan_steps

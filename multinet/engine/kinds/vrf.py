@@ -8,7 +8,7 @@ from functools import partial
 from multinet.adapters import kernel_messages as messages
 from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.kernel_values import AddressInfo, LinkInfo
-from multinet.adapters.netlink import IFF_UP
+from multinet.adapters.rtnetlink import IFF_UP
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Address, Difference, Member, NoRoute, Place, Vrf, select
 from multinet.engine.kinds.base import Kind, NewLink, Placed, Rank
