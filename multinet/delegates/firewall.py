@@ -92,9 +92,8 @@ def _isolation(conf: FirewallConf, pod: Sandbox, host: Facts, families: list[int
     """On the first interface of the result: the bridge, when the bridge plugin came before. firewalld knows no
     such thing, so there it stands in the rules.
     """
-    backend: Literal["nftables", "iptables"] = _rules(host)
-    if conf.backend in ("nftables", "iptables"):
-        backend = "iptables" if conf.backend == "iptables" else "nftables"
+    backend = _backend(conf, host)
+    rules = _rules(host) if backend == "firewalld" else backend
     interfaces = pod.so_far.interfaces
     if not interfaces or interfaces[0].sandbox:
         raise InvalidConfig(
@@ -113,7 +112,7 @@ def _isolation(conf: FirewallConf, pod: Sandbox, host: Facts, families: list[int
             bridge=interfaces[0].name,
             policy=policy,
             family=6 if family == 6 else 4,
-            backend=backend,
+            backend=rules,
         )
         for family in families
     ]

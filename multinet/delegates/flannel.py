@@ -16,7 +16,7 @@ from multinet.cni.chain import PluginCall
 from multinet.cni.decode import convert
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import AnyItem, Owner, StateFile
-from multinet.delegates.flannel_conf import FlannelConf, Subnets, delegate_conf, parse_subnet_env
+from multinet.delegates.flannel_conf import FlannelConf, Subnets, delegate_conf, faulty, parse_subnet_env
 from multinet.sdk import Facts
 from multinet.sdk.executor import DelegateExecutor
 from multinet.sdk.ipam import member
@@ -115,9 +115,7 @@ class Flannel:
     def _give_up(self, call: PluginCall, node: Node, inner: dict[str, Any], kept: StateFile) -> None:
         """Have the delegate remove what it may have left; the file stays for a later DEL if it can't."""
         try:
-            invocation = msgspec.structs.replace(call.invocation, command="DEL")
-            gone = msgspec.structs.replace(call, verb="DEL", invocation=invocation)
-            DelegateExecutor(node).run(_inner(gone, inner))
+            DelegateExecutor(node).run(_inner(_removal(call), inner))
         except CNIError as error:
             _log.warning("flannel: %s stays: the delegate's DEL failed: %s", kept.path, error)
             return
@@ -128,10 +126,7 @@ class Flannel:
         self, call: PluginCall, node: Node, path: str, inner: dict[str, Any], failures: list[CNIError]
     ) -> None:
         container_id, _, rest = os.path.basename(path).partition(":")
-        invocation = msgspec.structs.replace(
-            call.invocation, command="DEL", container_id=container_id, ifname=rest.partition(":")[0] or "eth0"
-        )
-        gone = msgspec.structs.replace(call, verb="DEL", invocation=invocation)
+        gone = _removal(call, container_id=container_id, ifname=rest.partition(":")[0] or "eth0")
         try:
             DelegateExecutor(node).run(_inner(gone, inner))
             os.unlink(path)
@@ -148,11 +143,7 @@ def _subnets(conf: FlannelConf, facts: Facts, absent: Code) -> Subnets:
     """flanneld writes the file when it has the node's subnet, some time after boot: until then, try again."""
     text = facts.file(conf.subnet_file)
     if text is None:
-        raise CNIError(
-            absent,
-            f"failed to load flannel 'subnet.env' file: open {conf.subnet_file}: no such file or directory. "
-            "Check the flannel pod log for this node.",
-        )
+        raise faulty(conf.subnet_file, f"open {conf.subnet_file}: no such file or directory", absent)
     try:
         return parse_subnet_env(text, conf.subnet_file)
     except CNIError as error:
@@ -162,6 +153,12 @@ def _subnets(conf: FlannelConf, facts: Facts, absent: Code) -> Subnets:
 def _inner(call: PluginCall, conf: dict[str, Any]) -> PluginCall:
     """The same call of the delegate."""
     return msgspec.structs.replace(call, type=str(conf.get("type")), conf=conf)
+
+
+def _removal(call: PluginCall, **whose: str) -> PluginCall:
+    """The call as a DEL, of another attachment if ``whose`` says so."""
+    invocation = msgspec.structs.replace(call.invocation, command="DEL", **whose)
+    return msgspec.structs.replace(call, verb="DEL", invocation=invocation)
 
 
 def _applied(asked: PluginCall, items: tuple[AnyItem, ...] | None) -> dict[str, tuple[AnyItem, ...]]:
