@@ -72,11 +72,13 @@ class Flannel:
         folder = _data_dir(call)
         with node.scene(call, owner_of(call)) as scene:
             inner = _kept(call, folder, items, scene.facts)
+            paths = [path for path, _ in _files(call, folder, scene.facts)]
         if inner is None:
             return
         asked = _inner(call, inner)
         DelegateExecutor(node, _applied(asked, items)).run(asked)
-        for path in _paths(folder, owner_of(call)):
+        paths += [item.path for item in items or () if isinstance(item, StateFile)]
+        for path in paths:
             with suppress(FileNotFoundError):
                 os.unlink(path)
 
@@ -192,16 +194,24 @@ def _kept(
     call: PluginCall, folder: str, items: tuple[AnyItem, ...] | None, facts: Facts
 ) -> dict[str, Any] | None:
     """The delegate's configuration as the ADD composed it: by the record, or from its file; None without."""
-    texts = [(item.path, item.content) for item in items or () if isinstance(item, StateFile)]
-    texts += [
-        (path, text) for path in _paths(folder, owner_of(call)) if (text := facts.file(path)) is not None
-    ]
-    for path, text in texts:
-        conf = _decoded(path, text)
-        # The reference's file says nothing of the interface; of the network at least it does.
-        if conf is not None and conf.get("name") == call.conf.get("name"):
+    for item in items or ():
+        if isinstance(item, StateFile) and (conf := _of_request(call, item.path, item.content)) is not None:
             return conf
-    return None
+    return next((conf for _, conf in _files(call, folder, facts)), None)
+
+
+def _files(call: PluginCall, folder: str, facts: Facts) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The attachment's files, and what they hold."""
+    for path in _paths(folder, owner_of(call)):
+        text = facts.file(path)
+        if text is not None and (conf := _of_request(call, path, text)) is not None:
+            yield path, conf
+
+
+def _of_request(call: PluginCall, path: str, text: str) -> dict[str, Any] | None:
+    """A file's configuration, if it is of the request's network: the reference's says nothing of the interface."""
+    conf = _decoded(path, text)
+    return conf if conf is not None and conf.get("name") == call.conf.get("name") else None
 
 
 def _decoded(path: str, text: str) -> dict[str, Any] | None:

@@ -125,6 +125,16 @@ def test_another_networks_file_of_the_reference_is_left(node: Node) -> None:
     other.unlink()
 
 
+def test_another_networks_file_of_the_reference_outlives_ours(node: Node) -> None:
+    pod = node.bench.pod("c")
+    pod.add(node.conf())
+    other = node.folder / "c"
+    other.write_text(json.dumps({"name": "other", "type": "bridge"}))
+    pod.delete(node.conf())
+    assert node.kept() == ["c"]
+    other.unlink()
+
+
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_a_file_that_cannot_be_read_is_kept_and_no_obstacle(
     node: Node, text: str, caplog: pytest.LogCaptureFixture

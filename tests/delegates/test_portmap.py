@@ -54,6 +54,7 @@ def pod(node: Node) -> Iterator[Pod]:
     bridge = node.bridge()
     made = node.bench.pod("pod")
     made.add(bridge)
+    assert made.ping("2001:db8:1::1"), "the gateway's address is in use once nobody else has it"
     items = made.items
     yield made
     if made.attached is not None and made.attached["type"] == "portmap":
