@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -55,38 +54,20 @@ def main(**options: str) -> int:
 
 
 def _serve(program: str, arguments: argparse.Namespace | SimpleNamespace) -> int:
-    from multinet.cni.errors import CNIError, Code
-    from multinet.cni.invocation import about
-    from multinet.cni.request import read_request
+    from multinet.cni.skeleton import respond
     from multinet.cni.standard_input import read_standard_input
-    from multinet.cni.versions import version_output
 
-    if not os.environ.get("CNI_COMMAND"):
-        sys.stderr.write(about(f"CNI {program} plugin v{__version__}"))
-        return 0
-    version = "1.1.0"
     kept: list[bytes] = []
 
     def read_and_keep() -> bytes:
         kept.append(read_standard_input())  # the handler reads the request once more
         return kept[0]
 
-    try:
-        request = read_request(os.environ, read_and_keep)
-        version = request.cni_version
-        if request.invocation.command == "VERSION":
-            sys.stdout.write(json.dumps(version_output(), indent=4) + "\n")
-            return 0
+    def answer(request: Request) -> tuple[bytes, int]:
         response = _answer(program, request, b"".join(kept), arguments)
-    except CNIError as error:
-        sys.stdout.write(error.to_json(version).decode() + "\n")
-        return 1
-    except Exception as error:  # the runtime gets an error that it understands, not a traceback
-        fault = CNIError(Code.INTERNAL, f"internal fault: {type(error).__name__}: {error}")
-        sys.stdout.write(fault.to_json(version).decode() + "\n")
-        return 1
-    sys.stdout.buffer.write(response.stdout)
-    return response.exit_code
+        return response.stdout, response.exit_code
+
+    return respond(f"CNI {program} plugin v{__version__}", answer, read_and_keep)
 
 
 def _answer(
