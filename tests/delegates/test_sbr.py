@@ -13,30 +13,15 @@ from multinet.cni.result import Result
 from multinet.core.desired import MADE_BY_MULTINET
 from multinet.delegates.sbr import sbr
 from multinet.sdk.tables import first_free
-from tests.delegates.chained import after, attached
+from tests.delegates.chained import FAR, after, attached, routes
 
 V4, V6 = "10.1.3.0/24", "2001:db8:3::/64"
-FAR = ({"dst": "10.50.0.0/16"}, {"dst": "2001:db8:50::/48"})
 
 
 def rules(pod: Any) -> dict[str, int]:
     """Source → table of the rules that the kernel doesn't make itself."""
     found = [rule for family in ("-4", "-6") for rule in pod.ip(family, "rule")]
     return {rule["src"]: int(rule["table"]) for rule in found if rule["src"] != "all"}
-
-
-def routes(pod: Any, table: str, ifname: str = "net1") -> set[str]:
-    """Destinations, with gateways, of an interface's routes in a table."""
-    shown = [
-        route
-        for family in ("-4", "-6")
-        for route in pod.ip(family, "route", "show", "table", "all", "dev", ifname)
-    ]
-    return {
-        route["dst"] + (f" via {route['gateway']}" if "gateway" in route else "")
-        for route in shown
-        if route.get("table", "main") == table and route.get("type", "unicast") == "unicast"
-    }
 
 
 @pytest.fixture

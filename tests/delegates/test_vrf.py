@@ -13,10 +13,9 @@ from multinet.engine.apply import apply
 from multinet.engine.compare import compare
 from multinet.engine.remove import remove
 from multinet.engine.undo import Undo
-from tests.delegates.chained import after, attached
+from tests.delegates.chained import FAR, after, attached, routes
 
 NETS = ("10.1.2.0/24", "2001:db8:2::/64")
-FAR = ({"dst": "10.50.0.0/16"}, {"dst": "2001:db8:50::/48"})
 MOVED = {
     "10.1.2.0/24",
     "10.50.0.0/16 via 10.1.2.1",
@@ -35,19 +34,6 @@ def base(bench: Any, make: Any) -> Any:
 @pytest.fixture
 def conf(make: Any) -> Any:
     return make("vrf", vrfname="red")
-
-
-def routes(pod: Any, table: str, ifname: str = "net1") -> set[str]:
-    shown = [
-        route
-        for family in ("-4", "-6")
-        for route in pod.ip(family, "route", "show", "table", "all", "dev", ifname)
-    ]
-    return {
-        route["dst"] + (f" via {route['gateway']}" if "gateway" in route else "")
-        for route in shown
-        if route.get("table", "main") == table and route.get("type", "unicast") == "unicast"
-    }
 
 
 def table_of(pod: Any, name: str = "red") -> int:
