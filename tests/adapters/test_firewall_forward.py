@@ -356,4 +356,4 @@ def test_an_accept_that_was_lost_comes_back_behind_the_isolation(node: Node) -> 
 
 
 def rules_of(node: Node) -> str:
-    return node.lab.run("nft", "list", "ruleset")
+    return node.lab.run("nft", "--stateless", "list", "ruleset")

@@ -30,6 +30,7 @@ from multinet.adapters.nftables import Conflict, Nftables
 from multinet.adapters.nftables_netlink import Element, ElementChange, NftablesSocket
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import RULE_KINDS, MacGuard, Masquerade, Owner
+from tests.leaks import nothing_left_open
 
 NAMES = st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]{0,300}", fullmatch=True)
 
@@ -281,14 +282,13 @@ def test_a_saved_ruleset_can_be_loaded_again(lab, firewall: HostFirewall) -> Non
 
 
 def test_nothing_is_left_open(lab) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(20):
-        firewall = HostFirewall(lab.host)
-        firewall.apply(items_of(1))
-        firewall.sweep(items_of(1)[0].owner)
-        firewall.close()
-        firewall.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    with nothing_left_open():
+        for _ in range(20):
+            firewall = HostFirewall(lab.host)
+            firewall.apply(items_of(1))
+            firewall.sweep(items_of(1)[0].owner)
+            firewall.close()
+            firewall.close()
 
 
 @given(network=NAMES, container_id=NAMES, ifname=st.from_regex(r"[a-z0-9.\-]{1,15}", fullmatch=True))

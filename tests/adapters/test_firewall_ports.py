@@ -465,7 +465,7 @@ def test_two_interfaces_of_one_container_are_apart(node: Node, backend: str) -> 
 
 def rules_of(node: Node) -> str:
     """Everything: what iptables keeps is in nftables' listing as well."""
-    return node.lab.run("nft", "list", "ruleset")
+    return node.lab.run("nft", "--stateless", "list", "ruleset")
 
 
 def test_udp_flows_of_several_ports_follow_at_once(node: Node) -> None:

@@ -20,6 +20,7 @@ from multinet.adapters.journal import SqliteJournal
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Address, Bridge, MacGuard, Masquerade, Owner, Route, Sysctl, Veth
 from multinet.core.record import AttachmentRecord
+from tests.leaks import nothing_left_open
 
 OWNER = Owner("net", "c1", "eth0")
 
@@ -263,14 +264,13 @@ def test_a_row_that_cannot_be_read(path: str, journal: SqliteJournal) -> None:
 
 def test_no_descriptor_is_left(path: str) -> None:
     SqliteJournal(path).close()
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(20):
-        journal = SqliteJournal(path)
-        journal.begin([record()])
-        journal.forget([record()])
-        journal.close()
-        journal.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    with nothing_left_open():
+        for _ in range(20):
+            journal = SqliteJournal(path)
+            journal.begin([record()])
+            journal.forget([record()])
+            journal.close()
+            journal.close()
 
 
 def test_a_closed_journal_says_so(journal: SqliteJournal) -> None:

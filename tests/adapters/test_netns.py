@@ -11,6 +11,7 @@ import pytest
 
 from multinet.adapters.netns import Netns
 from multinet.cni.errors import CNIError
+from tests.leaks import nothing_left_open
 
 
 def here() -> tuple[int, int]:
@@ -42,11 +43,10 @@ def test_it_is_left_when_the_body_fails(lab: Any) -> None:
 
 
 def test_no_descriptor_is_lost(lab: Any) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(50):
-        with Netns.open(lab.host.path) as netns, netns.entered():
-            pass
-    assert len(os.listdir("/proc/self/fd")) == before
+    with nothing_left_open():
+        for _ in range(50):
+            with Netns.open(lab.host.path) as netns, netns.entered():
+                pass
 
 
 def test_equal_whatever_the_path(lab: Any) -> None:
@@ -82,14 +82,12 @@ def test_closing_twice_is_fine(lab: Any) -> None:
     ],
 )
 def test_what_is_no_namespace(path: str, words: str) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(CNIError) as caught:
+    with nothing_left_open(), pytest.raises(CNIError) as caught:
         Netns.open(path)
     assert caught.value.code == 8
     assert caught.value.msg.startswith(
         'failed to open netns "'
     ) and words in caught.value.msg.lower().replace("statfs", "Statfs").replace("fs magic", "FS magic")
-    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_bind_mounted_namespace(lab: Any, tmp_path: Path) -> None:

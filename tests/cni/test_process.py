@@ -20,6 +20,7 @@ from multinet.cni.process import (
     run_process,
     wait_unless_interrupted,
 )
+from tests.leaks import nothing_left_open
 
 Script = Callable[..., str]
 ENV = {"PATH": "/usr/bin:/bin"}
@@ -40,10 +41,6 @@ def gone(pid: int) -> bool:
             return True
         time.sleep(0.01)
     return False
-
-
-def open_descriptors() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
 
 
 def test_output_and_status() -> None:
@@ -72,10 +69,9 @@ def test_a_session_of_its_own() -> None:
 def test_no_descriptor_is_inherited_and_none_left() -> None:
     with open("/etc/hostname", "rb") as file:
         os.set_inheritable(file.fileno(), True)
-        before = open_descriptors()
-        listed = sh("exec ls /proc/self/fd").stdout.split()
+        with nothing_left_open():
+            listed = sh("exec ls /proc/self/fd").stdout.split()
         assert listed == [b"0", b"1", b"2", b"3"]  # the last is the listing itself
-        assert open_descriptors() == before
 
 
 def test_signals_are_as_in_a_fresh_process() -> None:
@@ -103,10 +99,8 @@ def test_what_cant_be_started(tmp_path: Path, name: str, content: str | None, er
     if content is not None:
         path.write_text(content)
         path.chmod(0o755)
-    before = open_descriptors()
-    with pytest.raises(error):
+    with nothing_left_open(), pytest.raises(error):
         run_process([str(path)], ENV, b"")
-    assert open_descriptors() == before
 
 
 def test_killed_by_a_signal() -> None:

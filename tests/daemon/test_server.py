@@ -21,6 +21,7 @@ from multinet.cni.errors import CNIError, Code
 from multinet.daemon.server import Server
 from multinet.wire import client
 from multinet.wire.frame import Request, Response, ResponseDecoder, encode_request
+from tests.leaks import nothing_left_open
 
 TIMEOUT = 20.0
 
@@ -237,12 +238,11 @@ class TestCallers:
 
     def test_half_a_frame_then_gone(self, start: Callable[..., Server], path: str, desk: Desk) -> None:
         start()
-        before = len(os.listdir("/proc/self/fd"))
-        for _ in range(20):
-            with connect(path) as connection, open("/proc/self/ns/net", "rb") as namespace:
-                socket.send_fds(connection, [encode_request(request())[:10]], [namespace.fileno()])
-        assert call(path).exit_code == 0
-        until(lambda: len(os.listdir("/proc/self/fd")) == before)
+        with nothing_left_open():
+            for _ in range(20):
+                with connect(path) as connection, open("/proc/self/ns/net", "rb") as namespace:
+                    socket.send_fds(connection, [encode_request(request())[:10]], [namespace.fileno()])
+            assert call(path).exit_code == 0
         assert desk.seen == ["c1"]
 
     def test_slow_ones_hold_nobody_up(self, start: Callable[..., Server], path: str, desk: Desk) -> None:
@@ -364,12 +364,11 @@ class TestStop:
             thread.join()
 
     def test_leaves_no_thread_or_descriptor(self, start: Callable[..., Server], path: str) -> None:
-        before = len(os.listdir("/proc/self/fd")), threading.active_count()
-        for _ in range(5):
-            server = start()
-            half = connect(path)
-            half.sendall(b"\x00")
-            call(path)
-            server.stop()
-            half.close()
-        assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+        with nothing_left_open():
+            for _ in range(5):
+                server = start()
+                half = connect(path)
+                half.sendall(b"\x00")
+                call(path)
+                server.stop()
+                half.close()

@@ -13,6 +13,7 @@ import pytest
 from multinet.cni.errors import Code
 from multinet.daemon.background import Background, Periods, drain
 from multinet.wire.frame import encode_request
+from tests.leaks import nothing_left_open
 
 Site = Any
 QUICK = Periods(spool=0.01, first_retry=0.02, longest_retry=0.05)
@@ -400,16 +401,6 @@ class TestCheck:
         assert code == Code.INCOMPATIBLE_VERSION
 
 
-def descriptors() -> list[str]:
-    found = []
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            found.append(os.readlink(f"/proc/self/fd/{fd}"))
-        except FileNotFoundError:
-            continue  # the listing's own
-    return sorted(found)
-
-
 def test_three_hundred_pods_leave_nothing_in_the_process(site: Site) -> None:
     """No descriptor, thread or socket more than after the first ones; nor does memory grow."""
     site.nad("a", {"cniVersion": "1.0.0", "type": "bridge", "bridge": "br1", "macspoofchk": True})
@@ -428,11 +419,9 @@ def test_three_hundred_pods_leave_nothing_in_the_process(site: Site) -> None:
                 site.fails("ADD", f"f{n}", sandbox, pod="failing")
 
     turns(10)
-    kinds, threads, memory = descriptors(), threading.active_count(), resident()
-    turns(300)
-    # Fewer is fine: an earlier test's may have been closed meanwhile.
-    assert len(descriptors()) <= len(kinds), set(descriptors()) - set(kinds)
-    assert threading.active_count() <= threads
+    memory = resident()
+    with nothing_left_open():
+        turns(300)
     assert resident() - memory < 8 << 20
     site.assert_clean(sandbox)
 

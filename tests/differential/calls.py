@@ -79,13 +79,10 @@ class Theirs(Running):
     """The Go plugin of the type."""
 
     def _start(self, host: Netns, kind: str, environ: Mapping[str, str], stdin: IO[bytes]) -> None:
-        self._process = subprocess.Popen(
-            ["nsenter", f"--net=/proc/{os.getpid()}/fd/{host.fd}", f"{GO}/{kind}"],
-            env=environ,
-            stdin=stdin,
-            stdout=self._output,
-            stderr=self._errors,
-        )
+        with host.entered():
+            self._process = subprocess.Popen(
+                [f"{GO}/{kind}"], env=environ, stdin=stdin, stdout=self._output, stderr=self._errors
+            )
 
     def _wait(self) -> int:
         return self._process.wait(_SECONDS)

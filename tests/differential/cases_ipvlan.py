@@ -1,4 +1,4 @@
-"""ipvlan."""
+"""ipvlan. What the address manager or the common base of all interfaces decides is in the cases of macvlan and ptp."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from tests.differential.case import Case, Improvement
 from tests.differential.conf import (
     DEFAULT,
     DEFAULT6,
-    DNS,
     NET,
     NET_GW,
     V4,
@@ -37,17 +36,12 @@ _PREVIOUS = {
 
 for _mode in ("l2", "l3", "l3s"):
     _case(f"mode {_mode}", mode=_mode, ipam=ranges(V4))
-_case("v4", ipam=ranges(V4))
 _case("v6", ipam=ranges(V6))
 _case("dual", ipam=ranges(V4, V6))
 _case("routes", ipam=ranges(V4, routes=[{**NET, "gw": "10.1.2.1"}, NET_GW, {**DEFAULT, "gw": "10.1.2.1"}]))
 _case("routes v6", ipam=ranges(V6, routes=[DEFAULT6]))
-_case("static twice", ipam=static("10.1.2.33/24 10.1.2.1", "10.9.0.3/16"))
-_case("static without gateway", ipam=static("10.1.2.33/24"))
 _case("mtu", mtu=1400, ipam=ranges(V4))
 _case("mtu of the master", setup=host("ip link set up0 mtu 1450"), ipam=ranges(V4))
-_case("own dns", dns=DNS, ipam=ranges(V4))
-_case("dns of ipam", better.IPAM_DNS, ipam=static("10.1.2.33/24", dns=DNS))
 _case("master by default route", check=False, master="", setup=_ROUTE, ipam=ranges(V4))
 _case(
     "master of the previous result",

@@ -1,4 +1,4 @@
-"""vlan."""
+"""vlan. What the address manager or the common base of all interfaces decides is in the cases of macvlan and ptp."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from tests.differential.case import Case, Improvement
 from tests.differential.conf import (
     DEFAULT,
     DEFAULT6,
-    DNS,
     NET,
     NET_GW,
     V4,
@@ -41,13 +40,8 @@ _case("id 0", vlanId=0, ipam=ranges(V4))
 _case("highest id", vlanId=4094, ipam=ranges(V4))
 _case("routes", ipam=ranges(V4, routes=[{**NET, "gw": "10.1.2.1"}, NET_GW, {**DEFAULT, "gw": "10.1.2.1"}]))
 _case("routes v6", ipam=ranges(V6, routes=[DEFAULT6]))
-_case("static twice", ipam=static("10.1.2.33/24 10.1.2.1", "10.9.0.3/16"))
-_case("static without gateway", ipam=static("10.1.2.33/24"))
-_case("static v6 without gateway", ipam=static("2001:db8:1::33/64"))
 _case("mtu", mtu=1400, ipam=ranges(V4))
 _case("mtu of the master", setup=host("ip link set up0 mtu 1450"), ipam=ranges(V4))
-_case("own dns", dns=DNS, ipam=ranges(V4))
-_case("dns of ipam", better.IPAM_DNS, ipam=static("10.1.2.33/24", dns=DNS))
 _case("any case", vlanId=None, VLANID=7, Ipam=ranges(V4))
 _case("another interface name", ifname="net1.5", ipam=ranges(V4))
 _case(

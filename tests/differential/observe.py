@@ -38,8 +38,8 @@ _CHAIN = re.compile(r"CNI-[0-9a-f]{24}")
 _SETTLED_SECONDS = 4.0
 
 _READ = """
-ip -j -d addr
-ip -4 -j -d -b - <<END
+ip -j -d -b - <<END
+addr show
 rule show
 route show table all
 neigh show nud permanent
@@ -47,7 +47,6 @@ END
 ip -6 -j -d -b - <<END
 rule show
 route show table all
-neigh show nud permanent
 END
 tc -j qdisc show
 nft -j list ruleset
@@ -96,8 +95,7 @@ class _Raw:
         found = list(_values(world.shell(netns, _READ)))
         self.links, self.rules, self.routes, self.neighbours = found[:4]
         self.rules, self.routes = self.rules + found[4], self.routes + found[5]
-        self.neighbours = self.neighbours + found[6]
-        self.queues, self.nft, self.vlans = found[7], found[8]["nftables"], found[9] if found[9:] else []
+        self.queues, self.nft, self.vlans = found[6], found[7]["nftables"], found[8] if found[8:] else []
 
     @property
     def tentative(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -33,11 +32,8 @@ class World:
 
     def shell(self, netns: Netns, script: str) -> str:
         """A shell script in a namespace; its output. Fails the test if one of its commands fails."""
-        done = subprocess.run(
-            ["nsenter", f"--net=/proc/{os.getpid()}/fd/{netns.fd}", "sh", "-ec", self.filled(script)],
-            capture_output=True,
-            text=True,
-        )
+        with netns.entered():
+            done = subprocess.run(["sh", "-ec", self.filled(script)], capture_output=True, text=True)
         assert done.returncode == 0, f"{script}\nexit {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 

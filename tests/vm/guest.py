@@ -25,6 +25,8 @@ _KERNEL_ARGUMENTS = (
     "mitigations=off",
     "tsc=reliable",  # else every look at the clock leaves the emulated processor
 )
+_PROCESSOR = "-cpu qemu64,+cx16,+rdrand"
+"""A plain one: what vector instructions make faster on a machine, they make slower under emulation."""
 _CACHED_FILES = (
     "-fsdev local,id=machine,path=/,security_model=none,readonly=on,multidevs=remap"
     " -device virtio-9p-pci,fsdev=machine,mount_tag=machine"
@@ -78,7 +80,7 @@ class Guest:
             *(str(_programs() / "vng"), "--run", str(self.kernel.image), "--disable-kvm", "--force-9p"),
             *("--user", "root", "--cpus", "2", "--memory", "2G", "--rwdir", str(out), "--verbose"),
             *(word for argument in _KERNEL_ARGUMENTS for word in ("--append", argument)),
-            *(f"--qemu-opts={_CACHED_FILES}", "--exec", inside),
+            *(f"--qemu-opts={_PROCESSOR} {_CACHED_FILES}", "--exec", inside),
         ]
 
 
