@@ -63,8 +63,75 @@ class Cluster(Protocol):
         Raises NotFound when the pod is gone, UIDMismatch when it is another one now, ClusterUnavailable.
         """
 
+    def pods(self) -> list[Pod]:
+        """The pods of this node, as far as they are known now. Raises ClusterUnavailable before the first list."""
+
     def close(self) -> None:
         """End watches and connections; the object isn't used afterwards."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the users of a pod should learn (``kubectl describe pod``)."""
+
+    reason: str
+    """Stable, in CamelCase: alerts match on it."""
+    message: str
+    """What happened, to which object and field, and what to do."""
+    warning: bool = True
+
+
+class Events(Protocol):
+    """Where events go. Recording never fails and never waits: what can't be delivered is dropped and counted."""
+
+    def record(self, pod: Pod, event: Event) -> None:
+        """Tell it; the same event of a pod told again within a while counts up, and isn't written each time."""
+
+
+class NodeControl(Protocol):
+    """What the boot safety does to the node and its pods through the cluster."""
+
+    def remove_taint(self, key: str, timeout: float = 10.0) -> bool:
+        """Take the taint off this node; whether it was there. Raises ClusterUnavailable."""
+
+    def evict(self, pod: Pod, timeout: float = 10.0) -> None:
+        """Have the pod replaced, disruption budgets honoured (Eviction API).
+
+        Raises NotFound, UIDMismatch, ClusterUnavailable (also when a budget forbids it now).
+        """
+
+
+class PodSandbox(msgspec.Struct, frozen=True, kw_only=True):
+    """A pod's sandbox as the container runtime knows it."""
+
+    container_id: str
+    namespace: str
+    name: str
+    uid: str
+    ready: bool
+    netns: str = ""
+    """Path of its network namespace; empty for a pod in the host's own."""
+
+
+class RuntimeUnavailable(Exception):
+    """The container runtime did not answer (well) in time."""
+
+
+class Sandboxes(Protocol):
+    """The pod sandboxes of this node, asked of the container runtime (CRI)."""
+
+    def sandboxes(self, timeout: float = 10.0) -> list[PodSandbox]:
+        """All of them, with their namespaces. Raises RuntimeUnavailable."""
+
+
+class DevicesUnavailable(Exception):
+    """Nobody says which devices a pod was given; the text names the socket or file and what is wrong."""
+
+
+class Devices(Protocol):
+    """Which devices kubelet and DRA gave to a pod."""
+
+    def allocated(self, pod: Pod, timeout: float = 10.0) -> Mapping[str, Sequence[str]]:
+        """Resource name → device ids, in the order of the pod's containers. Raises DevicesUnavailable."""
 
 
 class Journal(Protocol):

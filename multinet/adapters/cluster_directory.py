@@ -91,6 +91,11 @@ class DirectoryCluster:
         except OSError as error:
             raise ClusterUnavailable(f"cannot write the network-status of {what}: {error}") from error
 
+    def pods(self) -> list[Pod]:
+        """See Cluster.pods: every pod of the manifests is this node's."""
+        found = self._snapshot().objects.values()
+        return [self._with_status(value) for value in found if isinstance(value, Pod)]
+
     def close(self) -> None:
         """Nothing is held open."""
 

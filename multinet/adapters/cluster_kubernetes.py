@@ -117,6 +117,12 @@ class KubernetesCluster:
                     raise _failure(error, what) from error
             time.sleep(wait)
 
+    def pods(self) -> list[Pod]:
+        """See Cluster.pods."""
+        if not self._pods.synced(0):
+            raise ClusterUnavailable(f"the pods of this node aren't known yet: {self._pods.problem}")
+        return self._pods.all()
+
     def close(self) -> None:
         """See Cluster.close; may be repeated."""
         for informer in (self._pods, self._definitions):

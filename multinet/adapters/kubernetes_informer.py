@@ -72,6 +72,10 @@ class Informer(Generic[V]):
         """The object as last seen."""
         return self._objects.get((namespace, name))
 
+    def all(self) -> list[V]:
+        """Every object as last seen."""
+        return list(self._objects.values())
+
     def synced(self, timeout: float) -> bool:
         """Whether a complete list has been seen, after at most ``timeout`` seconds."""
         return self._synced.wait(timeout)
