@@ -11,12 +11,10 @@ from string import Template
 
 from multinet.cli.failure import Failure, UsageError
 
-SUMMARY = "write a delegate of your own to begin from, with its tests"
+SUMMARY = "Write a delegate of your own to begin from, with its tests."
 EXAMPLE = """\
-example:
-  multinet new-delegate vault
-  multinet new-delegate --kind chained vault ~/src/vault
-"""
+multinet new-delegate vault
+multinet new-delegate --kind chained vault ~/src/vault"""
 
 _KINDS = ("interface", "chained", "ipam")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
