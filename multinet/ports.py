@@ -146,8 +146,8 @@ class Journal(Protocol):
     def ready(self, records: Sequence[AttachmentRecord]) -> None:
         """They are made: keep what was applied and the results (phase ``ready``)."""
 
-    def deleting(self, container_id: str) -> None:
-        """The container's attachments are to go (phase ``deleting``), whatever happens next."""
+    def deleting(self, records: Sequence[AttachmentRecord]) -> None:
+        """These are to go (phase ``deleting``), whatever happens next."""
 
     def failed(self, record: AttachmentRecord, failure: str) -> None:
         """Removing it failed for now; it stays in phase ``deleting``."""

@@ -68,9 +68,10 @@ class SqliteJournal:
         rows = [self._row(msgspec.structs.replace(r, phase="ready")) for r in records]
         self._write("INSERT OR REPLACE INTO attachments VALUES (?, ?, ?, ?, ?)", rows)
 
-    def deleting(self, container_id: str) -> None:
-        """All rows of the container in phase ``deleting``."""
-        self._write("UPDATE attachments SET phase = 'deleting' WHERE container_id = ?", [(container_id,)])
+    def deleting(self, records: Sequence[AttachmentRecord]) -> None:
+        """Their rows in phase ``deleting``."""
+        keys = [(r.container_id, r.ifname) for r in records]
+        self._write("UPDATE attachments SET phase = 'deleting' WHERE container_id = ? AND ifname = ?", keys)
 
     def failed(self, record: AttachmentRecord, failure: str) -> None:
         """The row stays in phase ``deleting``, with the reason."""

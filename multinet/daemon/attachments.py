@@ -132,23 +132,30 @@ class Attachments:
         )
 
     def detach_all(self, records: Sequence[AttachmentRecord], netns: Netns | None) -> dict[str, CNIError]:
-        """Remove a container's attachments, the last made first; interface name → why it failed.
+        """Remove all of a container's attachments, the last made first; interface name → why it failed.
 
         If all run in process, their links go in one delete, before anything else (but not when an address is
         given back over a link).
         """
-        failures: dict[str, CNIError] = {}
         with self._opened(netns) as stack:
             plugins = [plugin for record in records for plugin in network_of(record).plugins]
             if stack is not None and all(runs_in_process(p) and not needs_link(p) for p in plugins):
                 with suppress(CNIError):  # each link is looked for again, one by one
                     self._drop_links(records, stack)
-            node = self._node(netns, stack)
-            for record in sorted(records, key=lambda record: -record.position):
-                try:
-                    self.detach(record, node)
-                except CNIError as error:
-                    failures[record.ifname] = error
+            return self._detach_each(records, self._node(netns, stack))
+
+    def detach_some(self, records: Sequence[AttachmentRecord], netns: Netns | None) -> dict[str, CNIError]:
+        """As ``detach_all``, while the container keeps others: their links are in the same group."""
+        with self._opened(netns) as stack:
+            return self._detach_each(records, self._node(netns, stack))
+
+    def _detach_each(self, records: Sequence[AttachmentRecord], node: Node) -> dict[str, CNIError]:
+        failures: dict[str, CNIError] = {}
+        for record in sorted(records, key=lambda record: -record.position):
+            try:
+                self.detach(record, node)
+            except CNIError as error:
+                failures[record.ifname] = error
         return failures
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +27,7 @@ from multinet.daemon.networks import META_TYPES, LoadedNetwork, load_network
 from multinet.daemon.pods import pod_of, publish
 from multinet.daemon.readiness import require_ready
 from multinet.daemon.records import new_record
+from multinet.daemon.removal import Removal
 from multinet.daemon.tolerated import warn_of
 from multinet.engine.routes import settle_default_routes
 from multinet.ports import Cluster, Journal
@@ -45,6 +46,7 @@ class Handler:
         self._journal = journal
         self._attachments = attachments
         self._defaults = defaults
+        self._removal = Removal(journal, attachments)
         self._turns = Turns()
         self._adding = Gate()
 
@@ -101,7 +103,7 @@ class Handler:
             call.await_links()
             publish(self._cluster, pod, pod_status(made, results), call)
         except BaseException as failure:
-            self._take_back(records, made, call, failure)
+            self._removal.take_back(records, made, call.netns, failure)
             raise
         return answer
 
@@ -118,17 +120,7 @@ class Handler:
 
     def delete(self, call: Call) -> None:
         """Remove the container's attachments by what ADD recorded; what can't be done now is retried later."""
-        self.detach_container(call.invocation.container_id, call)
-
-    def detach_container(self, container_id: str, call: Call | None = None) -> None:
-        """As ``delete``, with no call behind it: for start-up, retries and GC."""
-        records = self._journal.of(container_id)
-        if not records:
-            return
-        self._journal.deleting(container_id)
-        with self._attachments.sandbox_of(records, call.netns if call else None) as sandbox:
-            failures = self._attachments.detach_all(records, sandbox)
-        self._removed(records, failures)
+        self._removal.detach_container(call.invocation.container_id, call.netns)
 
     def gc(self, call: Call) -> None:
         """Remove whatever belongs to containers that the runtime no longer knows; no list: nothing."""
@@ -140,7 +132,7 @@ class Handler:
         known = {record.container_id for record in self._journal.all() if record.phase != "adding"}
         for container_id in known - containers:
             with self._turns.of(container_id, call.deadline):
-                self.detach_container(container_id)
+                self._removal.detach_container(container_id)
         # What an ADD takes after the list was made would be collected with the rubbish.
         with self._adding.closed(call.deadline):
             self._collect(call, valid)
@@ -178,8 +170,7 @@ class Handler:
         for container_id in {record.container_id for record in self._journal.all() if unwanted(record)}:
             with self._turns.of(container_id):
                 # A call may have finished or replaced it meanwhile.
-                if any(unwanted(record) for record in self._journal.of(container_id)):
-                    self.detach_container(container_id)
+                self._removal.detach_container(container_id, unwanted=unwanted)
 
     def _attach(
         self, record: AttachmentRecord, loaded: LoadedNetwork, call: Call, made: list[AttachmentRecord]
@@ -191,28 +182,6 @@ class Handler:
             who = f"{record.pod}/{record.pod_uid}:{record.name}"
             text = f'[{who}]: error adding container to network "{loaded.network.name}": '
             raise error.prefixed(text) from error
-
-    def _take_back(
-        self,
-        records: Sequence[AttachmentRecord],
-        begun: Sequence[AttachmentRecord],
-        call: Call,
-        failure: BaseException,
-    ) -> None:
-        """Remove what a failed ADD has begun; what can't be removed now is in ``failure``, and retried later."""
-        failures = self._attachments.detach_all(begun, call.netns)
-        untouched = records[len(begun) :]
-        self._removed([*begun, *untouched], failures)
-        if failures and isinstance(failure, CNIError):
-            left = "; ".join(f"{ifname} could not be removed: {error}" for ifname, error in failures.items())
-            failure.details = f"{failure.details}; {left}" if failure.details else left
-
-    def _removed(self, records: Sequence[AttachmentRecord], failures: Mapping[str, CNIError]) -> None:
-        """Keep in the journal what failed, with the reason; forget the others."""
-        for record in records:
-            if record.ifname in failures:
-                self._journal.failed(record, str(failures[record.ifname]))
-        self._journal.forget([record for record in records if record.ifname not in failures])
 
     def _settle_routes(self, routes: Any, call: Call) -> None:
         sandbox = call.sandbox(self._attachments.kernel)
@@ -231,7 +200,7 @@ class Handler:
         with self._attachments.sandbox_of(records, call.netns) as sandbox:
             if sandbox is not None and all(record.phase == "ready" for record in records):
                 return
-        self.detach_container(container_id, call)
+        self._removal.detach_container(container_id, call.netns)
         left = [f"{record.ifname}: {record.failure}" for record in self._journal.of(container_id)]
         if left:
             raise CNIError(

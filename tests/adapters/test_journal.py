@@ -66,7 +66,7 @@ def test_phases(journal: SqliteJournal) -> None:
     assert all(before <= r.created <= time.time() for r in journal.of("c1"))
     journal.ready([replace(r, result={"cniVersion": "1.0.0"}) for r in records])
     assert phases(journal) == [("c1", "eth0", "ready"), ("c1", "net1", "ready")]
-    journal.deleting("c1")
+    journal.deleting(journal.of("c1"))
     assert phases(journal) == [("c1", "eth0", "deleting"), ("c1", "net1", "deleting")]
     journal.forget([records[1]])
     journal.failed(records[0], "because")
@@ -133,7 +133,7 @@ def test_all_or_none(journal: SqliteJournal) -> None:
 def test_nothing_to_write(journal: SqliteJournal) -> None:
     journal.ready([])
     journal.forget([])
-    journal.deleting("nobody")
+    journal.deleting([record("nobody")])
     assert journal.all() == []
 
 
@@ -163,7 +163,7 @@ def test_threads(journal: SqliteJournal) -> None:
         for _ in range(30):
             journal.begin(mine)
             journal.ready(mine)
-            journal.deleting(f"c{n}")
+            journal.deleting(journal.of(f"c{n}"))
             journal.forget(mine)
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
