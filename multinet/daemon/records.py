@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
+from multinet.cni.conf import NetworkList
 from multinet.core.planned import PlannedAttachment
 from multinet.core.record import AttachmentRecord
 from multinet.core.selection import capability_args, delegate_args
 from multinet.daemon.call import Call
 from multinet.daemon.networks import LoadedNetwork
+from multinet.daemon.pods import POD_ANNOTATIONS
 from multinet.ports import Pod
 
 
@@ -31,7 +34,16 @@ def new_record(
         netns_identity=call.netns.identity if call.netns else (0, 0),
         args=delegate_args(invocation.args, planned, pod.uid),
         path=path,
-        capability_args=capability_args(planned, call.conf.get("runtimeConfig") or {}),
+        capability_args=capability_args(planned, _runtime_config(call, loaded.network)),
         default_route=planned.default_route,
         created=time.time(),
     )
+
+
+def _runtime_config(call: Call, network: NetworkList) -> dict[str, Any]:
+    """What the runtime sent; the pod's annotations, which may be long, only if a plugin will be given them."""
+    given = dict(call.conf.get("runtimeConfig") or {})
+    declared = (plugin.get("capabilities") or {} for plugin in network.plugins)
+    if not any(one.get(POD_ANNOTATIONS) is True for one in declared):
+        given.pop(POD_ANNOTATIONS, None)
+    return given

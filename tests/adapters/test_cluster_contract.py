@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -18,33 +17,7 @@ from multinet.npwg.selection import NETWORK_STATUS
 from multinet.ports import Cluster, ClusterUnavailable, NotFound, Pod, UIDMismatch
 
 from .apiserver import NADS, PODS, APIServer
-
-NETWORKS = "k8s.v1.cni.cncf.io/networks"
-CONFIG = '{"cniVersion": "1.0.0", "name": "net1", "type": "macvlan", "master": "eth1"}'
-
-
-def pod(name: str, uid: str | None = None, namespace: str = "default", **annotations: str) -> dict[str, Any]:
-    meta: dict[str, Any] = {"name": name, "namespace": namespace, "labels": {"app": "web"}}
-    if uid is not None:
-        meta["uid"] = uid
-    if annotations:
-        meta["annotations"] = annotations
-    spec = {"nodeName": "n1", "containers": [{"name": "c", "image": "busybox"}]}
-    status = {"phase": "Pending", "resourceClaimStatuses": [{"name": "gpu", "resourceClaimName": "gpu-x1"}]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status}
-
-
-def definition(name: str, spec: dict[str, Any] | None, namespace: str = "default") -> dict[str, Any]:
-    manifest: dict[str, Any] = {
-        "apiVersion": "k8s.cni.cncf.io/v1",
-        "kind": "NetworkAttachmentDefinition",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "annotations": {"k8s.v1.cni.cncf.io/resourceName": "a/b"},
-        },
-    }
-    return manifest if spec is None else manifest | {"spec": spec}
+from .objects import CONFIG, NETWORKS, definition, eventually, pod, write_kubeconfig
 
 
 class World(Protocol):
@@ -118,19 +91,6 @@ class KubernetesWorld:
         return made
 
 
-def write_kubeconfig(path: Path, url: str, user: dict[str, Any] | None = None, **cluster: Any) -> Path:
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": url, **cluster}}],
-        "users": [{"name": "u", "user": user or {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    path.write_text(json.dumps(content))
-    return path
-
-
 @pytest.fixture(params=["directory", "kubernetes"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "directory":
@@ -155,14 +115,6 @@ def open_cluster(world: World) -> Iterator[Callable[[], Cluster]]:
 
 
 Open = Callable[[], Cluster]
-
-
-def eventually(check: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Watches bring changes a moment later; a directory shows them at once."""
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.01)
 
 
 def test_a_pod_is_found_with_its_annotations(world: World, open_cluster: Open) -> None:

@@ -23,7 +23,7 @@ from multinet.npwg.selection import NETWORK_STATUS
 from multinet.ports import ClusterUnavailable, NotFound, Pod, UIDMismatch
 
 from .apiserver import NADS, PODS, APIServer, Fault, refusing_port
-from .test_cluster_contract import CONFIG, NETWORKS, definition, eventually, pod, write_kubeconfig
+from .objects import CONFIG, NETWORKS, definition, eventually, pod, write_kubeconfig
 
 Start = Callable[..., KubernetesCluster]
 

@@ -1,0 +1,154 @@
+"""Calls of the meta-plugin with a Kubernetes API behind them: what is asked of it, and what is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from multinet.cni.errors import Code
+from multinet.npwg.selection import NETWORK_STATUS
+from tests.adapters.apiserver import NADS, PODS, APIServer
+from tests.adapters.objects import NETWORKS, definition, eventually, pod, write_kubeconfig
+
+Site = Any
+ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
+L2 = {"cniVersion": "1.0.0", "type": "bridge", "bridge": "br1"}
+
+
+@pytest.fixture
+def server() -> Iterator[APIServer]:
+    with APIServer() as running:
+        yield running
+
+
+@pytest.fixture
+def clustered(site: Site, server: APIServer) -> Site:
+    """The site, with ``server`` in place of its directory of manifests; ``net1`` is defined there."""
+    kubeconfig = write_kubeconfig(site.lab.directory / "kubeconfig", server.url)
+    site.options = msgspec.structs.replace(
+        site.options, manifests="", kubeconfig=str(kubeconfig), node_name="n1"
+    )
+    server.put(NADS, definition("net1", {"config": json.dumps(L2)}))
+    return site
+
+
+def args(uid: str = "u1", pod: str = "web") -> str:
+    text = f"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME={pod};K8S_POD_INFRA_CONTAINER_ID=c1"
+    return f"{text};K8S_POD_UID={uid}" if uid else text
+
+
+def handed_over(**annotations: str) -> dict[str, Any]:
+    return {"runtimeConfig": {ANNOTATIONS: annotations}}
+
+
+def synced(site: Site, server: APIServer) -> None:
+    assert site.app.cluster.synced(10), site.app.cluster.problem
+    eventually(lambda: server.watches_open == 2)
+
+
+def asked(server: APIServer) -> list[tuple[str, str]]:
+    """Verb and resource of what was asked beside lists and watches."""
+    return [entry[:2] for entry in server.log if entry[0] not in ("list", "watch")]
+
+
+def elsewhere(name: str, uid: str, **annotations: str) -> dict[str, Any]:
+    """A pod that this node's informer never sees, so that the cache is cold for it."""
+    manifest = pod(name, uid, **annotations)
+    manifest["spec"]["nodeName"] = "n2"
+    return manifest
+
+
+class TestAnnotationsFromTheRuntime:
+    def test_a_cold_add_reads_nothing_and_writes_once_and_a_del_asks_nothing(
+        self, clustered: Site, server: APIServer
+    ) -> None:
+        server.put(PODS, elsewhere("web", "u1", **{NETWORKS: "net1"}))
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        conf = handed_over(**{NETWORKS: "net1"})
+        clustered.ok("ADD", netns=sandbox, conf=conf, CNI_ARGS=args())
+        assert asked(server) == [("patch", "pods/status")]
+        assert set(clustered.lab.links(sandbox)) == {"lo", "eth0", "net1"}
+        annotations = server.get(PODS, "default", "web")["metadata"]["annotations"]
+        assert [entry["interface"] for entry in json.loads(annotations[NETWORK_STATUS])] == ["eth0", "net1"]
+        clustered.ok("DEL", netns=sandbox, conf=conf, CNI_ARGS=args())
+        assert asked(server) == [("patch", "pods/status")]
+        clustered.assert_clean(sandbox)
+
+    def test_they_need_no_apiserver_before_the_status(self, clustered: Site, server: APIServer) -> None:
+        """What the apiserver would say of the pod doesn't count: the runtime's word is what kubelet knows."""
+        server.put(PODS, elsewhere("web", "u1", **{NETWORKS: "absent"}))
+        synced(clustered, server)
+        server.forbidden.add(("get", PODS))
+        sandbox = clustered.lab.sandbox()
+        clustered.ok("ADD", netns=sandbox, conf=handed_over(), CNI_ARGS=args())
+        assert set(clustered.lab.links(sandbox)) == {"lo", "eth0"}
+        clustered.ok("DEL", netns=sandbox, CNI_ARGS=args())
+        assert asked(server) == [("patch", "pods/status")]
+
+    def test_the_status_never_reaches_a_pod_made_anew(self, clustered: Site, server: APIServer) -> None:
+        server.put(PODS, elsewhere("web", "u2"))
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        code, text = clustered.fails("ADD", netns=sandbox, conf=handed_over(), CNI_ARGS=args("u1"))
+        assert code == Code.POD
+        assert 'expected pod default/web UID "u1" but got "u2" from Kube API' in text
+        assert NETWORK_STATUS not in server.get(PODS, "default", "web")["metadata"].get("annotations", {})
+        clustered.assert_clean(sandbox)
+
+    def test_a_pod_that_vanished_needs_no_status(self, clustered: Site, server: APIServer) -> None:
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        clustered.ok("ADD", netns=sandbox, conf=handed_over(), CNI_ARGS=args())
+        clustered.ok("DEL", netns=sandbox, CNI_ARGS=args())
+
+    def test_a_static_pod_is_known_by_the_runtimes_uid(self, clustered: Site, server: APIServer) -> None:
+        source = {"kubernetes.io/config.source": "file"}
+        server.put(PODS, elsewhere("web", "mirror", **source))
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        conf = handed_over(**source, **{NETWORKS: "net1"})
+        clustered.ok("ADD", netns=sandbox, conf=conf, CNI_ARGS=args("0f" * 16))
+        annotations = server.get(PODS, "default", "web")["metadata"]["annotations"]
+        assert len(json.loads(annotations[NETWORK_STATUS])) == 2
+        clustered.ok("DEL", netns=sandbox, CNI_ARGS=args("0f" * 16))
+
+    def test_without_a_uid_the_pod_is_looked_up(self, clustered: Site, server: APIServer) -> None:
+        """Else the status could reach another pod of the name."""
+        server.put(PODS, elsewhere("web", "u1", **{NETWORKS: "net1"}))
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        clustered.ok("ADD", netns=sandbox, conf=handed_over(), CNI_ARGS=args(""))
+        assert asked(server) == [("get", PODS), ("patch", "pods/status")]
+        assert set(clustered.lab.links(sandbox)) == {"lo", "eth0", "net1"}
+        clustered.ok("DEL", netns=sandbox, CNI_ARGS=args(""))
+
+    @pytest.mark.parametrize(
+        ("given", "path"), [("text", f'["{ANNOTATIONS}"]:'), ({"k": 1}, f'["{ANNOTATIONS}"]["k"]:')]
+    )
+    def test_annotations_that_are_no_texts(self, clustered: Site, given: Any, path: str) -> None:
+        sandbox = clustered.lab.sandbox()
+        conf = {"runtimeConfig": {ANNOTATIONS: given}}
+        code, text = clustered.fails("ADD", netns=sandbox, conf=conf, CNI_ARGS=args())
+        assert code == Code.INVALID_CONFIG
+        assert f"$.runtimeConfig{path} expected" in text
+        clustered.assert_clean(sandbox)
+
+    def test_they_reach_plugins_that_ask_for_them_and_only_their_record(
+        self, clustered: Site, server: APIServer
+    ) -> None:
+        kind = clustered.recorders.make("asks")
+        synced(clustered, server)
+        sandbox, other = clustered.lab.sandbox(), clustered.lab.sandbox()
+        conf = handed_over(colour="blue")
+        clustered.ok("ADD", "c0", other, conf=conf, CNI_ARGS=args())
+        assert [row.capability_args for row in clustered.rows] == [{}]
+        clustered.default_network({"type": kind, "capabilities": {ANNOTATIONS: True}})
+        clustered.ok("ADD", netns=sandbox, conf=conf, CNI_ARGS=args())
+        assert clustered.recorders.calls[0].conf["runtimeConfig"] == {ANNOTATIONS: {"colour": "blue"}}
+        for container, netns in (("c0", other), ("c1", sandbox)):
+            clustered.ok("DEL", container, netns, CNI_ARGS=args())
