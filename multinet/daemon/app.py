@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,11 +20,13 @@ from multinet.cni.execution import ExecutableRunner
 from multinet.daemon.attachments import Attachments
 from multinet.daemon.background import Background, drain
 from multinet.daemon.elsewhere import InNamespace
+from multinet.daemon.exchange import Door
 from multinet.daemon.handler import Handler
 from multinet.daemon.networks import META_TYPES
 from multinet.daemon.remembered import Remembered
 from multinet.daemon.server import Server
 from multinet.daemon.service import Service
+from multinet.daemon.wire_exchange import WireExchange
 from multinet.delegates.dhcp import dhcp
 from multinet.delegates.dhcp_interface import PodInterfaces
 from multinet.dhcp.keeper import Keeper
@@ -53,6 +55,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Where networks without a configuration of their own are found by name."""
     bin_dir: str = ""
     """Searched for external plugins before the caller's CNI_PATH."""
+    host_root: str = ""
+    """Where the node's own file system is seen, for a daemon in a container: external plugins run in it."""
+    namespace_isolation: Literal["", "on", "off"] = ""
+    """Whether pods are kept to networks of their own namespace, where the configuration says nothing. Empty:
+    those of type ``multinet`` are, those of Multus' types aren't, as with Multus."""
     workers: int = 8
 
     @property
@@ -73,8 +80,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def defaults(self) -> dict[str, Any]:
         """Keys of the meta-plugin's configuration that hold where a call's own says nothing."""
-        given = {"clusterNetwork": self.conf_dir, "confDir": self.named_conf_dir, "binDir": self.bin_dir}
-        return {key: value for key, value in given.items() if value}
+        given: dict[str, Any] = {
+            "clusterNetwork": self.conf_dir,
+            "confDir": self.named_conf_dir,
+            "binDir": self.bin_dir,
+        }
+        if self.namespace_isolation:
+            given["namespaceIsolation"] = self.namespace_isolation == "on"
+        return {key: value for key, value in given.items() if value != ""}
 
 
 class Application:
@@ -89,7 +102,8 @@ class Application:
         self.cluster = open_cluster(options)
         self.journal = SqliteJournal(options.journal)
         kernel = Kernel(host)
-        plugins = InNamespace(host, ExecutableRunner()) if host else ExecutableRunner()
+        runner = ExecutableRunner(root=options.host_root)
+        plugins = InNamespace(host, runner) if host else runner
         self._firewall = HostFirewall(kernel.host_netns)
         backend = Remembered(lambda: choose_backend(kernel.host_netns), _BACKEND_SECONDS)
         attachments = Attachments(kernel, self._firewall, plugins, backend)
@@ -129,6 +143,17 @@ def load_delegates() -> None:
             _log.error("%s", error)
 
 
+def doors(application: Application) -> list[Door]:
+    """The sockets to serve on."""
+
+    def is_nested(program: str) -> bool:
+        return program not in META_TYPES
+
+    return [
+        Door(application.options.socket, lambda: WireExchange(application.service.answer, is_nested)),
+    ]
+
+
 def run_daemon(options: Options) -> None:
     """Serve until SIGTERM or SIGINT; calls that are waiting then are still finished."""
     stop = threading.Event()
@@ -139,12 +164,7 @@ def run_daemon(options: Options) -> None:
     try:
         leases.start()
         dhcp.serve(leases)
-        server = Server(
-            options.socket,
-            application.service.answer,
-            is_nested=lambda program: program not in META_TYPES,
-            workers=options.workers,
-        )
+        server = Server(doors(application), workers=options.workers)
         _catch_up(application)
         background = Background(application.handler, application.service, application.spool)
         server.start()

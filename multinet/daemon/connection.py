@@ -11,12 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from multinet.cni.errors import CNIError, Code
-from multinet.wire.frame import Response, WireError, encode_response
 
 _log = logging.getLogger(__name__)
 _CHUNK = 1 << 16
 _MOST_FDS = 4
-_SEND_LIMIT = 10.0
+SEND_LIMIT = 10.0
 """Seconds that a caller may take to read its answer."""
 
 
@@ -76,10 +75,10 @@ def hang_up_of(connection: socket.socket) -> Callable[[], bool]:
     return lambda: bool(poll.poll(0))
 
 
-def answer(connection: socket.socket, response: Response) -> None:
-    """Send the response; a caller that no longer takes it is no failure of ours."""
+def send(connection: socket.socket, answer: bytes, limit: float = SEND_LIMIT) -> None:
+    """Send the answer; a caller that doesn't take it within ``limit`` seconds is no failure of ours."""
     try:
-        connection.settimeout(_SEND_LIMIT)
-        connection.sendall(encode_response(response))
-    except (OSError, WireError) as error:
+        connection.settimeout(limit)
+        connection.sendall(answer)
+    except OSError as error:
         _log.info("the caller did not take its answer: %s", error)

@@ -1,4 +1,6 @@
-"""The socket: one thread accepts, reads and authenticates; workers serve, removals before additions.
+"""The sockets: one thread accepts, reads and authenticates; workers serve, removals before additions.
+
+What is spoken on a socket is its door's business (``exchange``); all share the queues and the workers.
 
 Two queues. Calls of single delegates have workers of their own, since an external plugin that a
 meta-plugin call waits for may itself call one of ours (its IPAM): sharing workers could wait for ever.
@@ -14,13 +16,13 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from typing import NamedTuple
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from typing import Any, NamedTuple
 
 from multinet.cni.errors import CNIError, Code
-from multinet.daemon.connection import answer, hang_up_of, listen, peer_uid, receive
-from multinet.wire.frame import Decoder, Request, Response, WireError
+from multinet.daemon.connection import hang_up_of, listen, peer_uid, receive, send
+from multinet.daemon.exchange import Door, Exchange, Task
 
 _log = logging.getLogger(__name__)
 _PRIORITY = {"DEL": 0, "GC": 1, "CHECK": 1, "STATUS": 1}
@@ -29,20 +31,14 @@ _BREATH = 0.05
 _LAST = 99
 """Priority of the job that ends a worker."""
 
-Serve = Callable[[Request, int | None, Callable[[], bool], int], Response]
-"""(request, namespace descriptor or None, has the caller hung up, connection descriptor) → response.
-
-The descriptor of the namespace becomes the callee's.
-"""
-
 
 class _Peer:
     """A connection whose request is still coming in."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, exchange: Exchange) -> None:
         self.connection = connection
         self.since = time.monotonic()
-        self.decoder = Decoder()
+        self.exchange = exchange
         self.netns_fd: int | None = None
 
     def drop(self) -> None:
@@ -55,33 +51,28 @@ class _Peer:
 class _Job(NamedTuple):
     priority: int
     order: int
-    request: Request
+    task: Task | None
     connection: socket.socket
     netns_fd: int | None
 
 
 class Server:
-    """Serves the wire protocol on a unix socket, for root alone."""
+    """Serves calls on unix sockets, for root alone."""
 
     def __init__(
         self,
-        path: str,
-        serve: Serve,
-        is_nested: Callable[[str], bool],
+        doors: Sequence[Door],
         workers: int = 8,
         nested_workers: int = 4,
         backlog: int = 1024,
         receive_limit: float = 30.0,
     ) -> None:
-        """``is_nested`` tells by the program's name which calls get the second queue.
-
-        ``backlog``: calls that may wait; beyond it the answer is CNI code 11 at once. ``receive_limit``:
+        """``backlog``: calls that may wait; beyond it the answer is CNI code 11 at once. ``receive_limit``:
         seconds in which a request has to be whole.
+
+        Raises CNIError code 5 when it can't listen at one of the doors.
         """
         self._receive_limit = receive_limit
-        self.path = path
-        self._serve = serve
-        self._is_nested = is_nested
         self._queues: tuple[queue.PriorityQueue[_Job], queue.PriorityQueue[_Job]] = (
             queue.PriorityQueue(backlog),
             queue.PriorityQueue(backlog),
@@ -92,7 +83,10 @@ class Server:
         self._order = 0
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stopping = False
-        self._listener = listen(path)
+        self._doors = tuple(doors)
+        with ExitStack() as opened:
+            self._listeners = [opened.enter_context(listen(door.path)) for door in self._doors]
+            opened.pop_all()
 
     def start(self) -> None:
         """Begin to serve; returns at once."""
@@ -106,7 +100,7 @@ class Server:
             thread.start()
 
     def stop(self, timeout: float = 20.0) -> None:
-        """Take no more calls and remove the socket, so that callers know at once; finish those that wait.
+        """Take no more calls and remove the sockets, so that callers know at once; finish those that wait.
 
         ``timeout`` in seconds, for all of it.
         """
@@ -115,26 +109,28 @@ class Server:
         os.write(self._wake_write, b"x")
         if self._acceptor is not None:
             self._acceptor.join(timeout)
-        self._listener.close()
+        for listener, door in zip(self._listeners, self._doors, strict=True):
+            listener.close()
+            with suppress(FileNotFoundError):
+                os.unlink(door.path)
         for fd in (self._wake_read, self._wake_write):
             os.close(fd)
-        with suppress(FileNotFoundError):
-            os.unlink(self.path)
         for calls, size in zip(self._queues, self._sizes, strict=True):
             for _ in range(size):
                 self._order += 1
-                calls.put(_Job(_LAST, self._order, Request("", {}), socket.socket(), None))
+                calls.put(_Job(_LAST, self._order, None, socket.socket(), None))
         for worker in self._workers:
             worker.join(max(0.0, until - time.monotonic()))
 
     def _accept(self) -> None:
         with selectors.DefaultSelector() as selector:
-            selector.register(self._listener, selectors.EVENT_READ, None)
+            for listener, door in zip(self._listeners, self._doors, strict=True):
+                selector.register(listener, selectors.EVENT_READ, door)
             selector.register(self._wake_read, selectors.EVENT_READ, None)
             while not self._stopping:
                 for key, _ in selector.select(self._receive_limit):
-                    if key.fileobj is self._listener:
-                        self._admit(selector)
+                    if isinstance(key.data, Door):
+                        self._admit(key.fileobj, key.data, selector)
                     elif isinstance(key.data, _Peer):
                         self._read(key.data, selector)
                 self._drop_slow(selector, time.monotonic() - self._receive_limit)
@@ -148,9 +144,9 @@ class Server:
                 selector.unregister(peer.connection)
                 peer.drop()
 
-    def _admit(self, selector: selectors.BaseSelector) -> None:
+    def _admit(self, listener: Any, door: Door, selector: selectors.BaseSelector) -> None:
         try:
-            connection, _ = self._listener.accept()
+            connection, _ = listener.accept()
         except OSError as error:  # out of descriptors, or the peer is gone: neither ends the server
             _log.warning("accept: %s", error)
             time.sleep(_BREATH)  # the listener stays readable: without a pause this would be a hot loop
@@ -161,7 +157,7 @@ class Server:
             connection.close()
             return
         connection.setblocking(False)
-        peer = _Peer(connection)
+        peer = _Peer(connection, door.exchange())
         selector.register(connection, selectors.EVENT_READ, peer)
         self._read(peer, selector)  # a shim has sent its request by now, mostly
 
@@ -173,47 +169,40 @@ class Server:
                     peer.netns_fd = fd
                 else:
                     os.close(fd)
-            request = peer.decoder.feed(data) if data else None
         except BlockingIOError:
             return
-        except (OSError, WireError) as error:
-            selector.unregister(peer.connection)
-            if isinstance(error, WireError):
-                answer(
-                    peer.connection, failure(CNIError(Code.DECODING_FAILURE, f"bad request frame: {error}"))
-                )
-            peer.drop()
+        except OSError:
+            data = b""
+        outcome = peer.exchange.feed(data) if data else b""
+        if outcome is None:
             return
-        if request is not None:
-            selector.unregister(peer.connection)
-            self._enqueue(peer, request)
-        elif not data:
-            selector.unregister(peer.connection)
-            peer.drop()
+        selector.unregister(peer.connection)
+        if isinstance(outcome, bytes):
+            self._dismiss(peer, outcome)
+        else:
+            self._enqueue(peer, outcome)
 
-    def _enqueue(self, peer: _Peer, request: Request) -> None:
+    def _dismiss(self, peer: _Peer, answer: bytes) -> None:
+        if answer:
+            send(peer.connection, answer, limit=0)
+        peer.drop()
+
+    def _enqueue(self, peer: _Peer, task: Task) -> None:
         self._order += 1
-        priority = _PRIORITY.get(request.env.get("CNI_COMMAND", ""), _ADD_PRIORITY)
-        job = _Job(priority, self._order, request, peer.connection, peer.netns_fd)
+        priority = _PRIORITY.get(task.verb, _ADD_PRIORITY)
+        job = _Job(priority, self._order, task, peer.connection, peer.netns_fd)
         try:
-            self._queues[self._is_nested(request.program)].put_nowait(job)
+            self._queues[task.is_nested].put_nowait(job)
         except queue.Full:
             busy = CNIError(Code.TRY_AGAIN, "the node has too many calls waiting; try again later")
-            answer(peer.connection, failure(busy))
-            peer.drop()
+            self._dismiss(peer, task.refuse(busy))
 
     def _work(self, calls: queue.PriorityQueue[_Job]) -> None:
         while True:
             job = calls.get()
-            if job.priority == _LAST:
+            if job.task is None:
                 job.connection.close()
                 return
             with job.connection as connection:
                 hung_up = hang_up_of(connection)
-                response = self._serve(job.request, job.netns_fd, hung_up, connection.fileno())
-                answer(connection, response)
-
-
-def failure(error: CNIError, cni_version: str = "1.1.0") -> Response:
-    """An error as a plugin prints it."""
-    return Response(1, error.to_json(cni_version) + b"\n")
+                send(connection, job.task.run(job.netns_fd, hung_up, connection.fileno()))

@@ -18,7 +18,9 @@ from typing import Any
 import pytest
 
 from multinet.cni.errors import CNIError, Code
+from multinet.daemon.exchange import Door
 from multinet.daemon.server import Server
+from multinet.daemon.wire_exchange import WireExchange
 from multinet.wire import client
 from multinet.wire.frame import Request, Response, ResponseDecoder, encode_request
 from tests.leaks import nothing_left_open
@@ -40,6 +42,9 @@ class Desk:
         self.may_go = threading.Event()
         self.may_go.set()
         self.hung_up: list[bool] = []
+
+    def door(self, path: str) -> Door:
+        return Door(path, lambda: WireExchange(self.serve, lambda program: program != "multinet"))
 
     def serve(
         self, call: Request, netns_fd: int | None, hung_up: Callable[[], bool], connection_fd: int
@@ -78,7 +83,7 @@ def start(desk: Desk, path: str) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def begin(**options: Any) -> Server:
-        server = Server(path, desk.serve, lambda program: program != "multinet", **options)
+        server = Server([desk.door(path)], **options)
         server.start()
         servers.append(server)
         return server
@@ -169,14 +174,14 @@ class TestSocket:
         """And doesn't take the first one's socket away."""
         start()
         with pytest.raises(CNIError) as caught:
-            Server(path, desk.serve, lambda _: False)
+            Server([desk.door(path)])
         assert caught.value.code == Code.IO_FAILURE
         assert f"another daemon is serving {path}" in caught.value.msg
         assert call(path).exit_code == 0
 
     def test_path_that_cannot_be(self, desk: Desk, tmp_path: Path) -> None:
         with pytest.raises(CNIError) as caught:
-            Server(str(tmp_path / ("x" * 200)), desk.serve, lambda _: False)
+            Server([desk.door(str(tmp_path / ("x" * 200)))])
         assert caught.value.code == Code.IO_FAILURE
         assert "cannot listen on" in caught.value.msg
 
