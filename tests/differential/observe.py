@@ -44,10 +44,7 @@ rule show
 route show table all
 neigh show nud permanent
 END
-ip -6 -j -d -b - <<END
-rule show
-route show table all
-END
+ip -6 -j -d rule show
 tc -j qdisc show
 nft -j list ruleset
 bridge -j vlan 2>/dev/null || echo ]
@@ -93,9 +90,10 @@ class _Raw:
 
     def __init__(self, world: World, netns: Netns) -> None:
         found = list(_values(world.shell(netns, _READ)))
-        self.links, self.rules, self.routes, self.neighbours = found[:4]
-        self.rules, self.routes = self.rules + found[4], self.routes + found[5]
-        self.queues, self.nft, self.vlans = found[6], found[7]["nftables"], found[8] if found[8:] else []
+        # Of these only policy rules are of one family unless it is named.
+        self.links, rules, self.routes, self.neighbours, rules6 = found[:5]
+        self.rules = rules + rules6
+        self.queues, self.nft, self.vlans = found[5], found[6]["nftables"], found[7] if found[7:] else []
 
     @property
     def tentative(self) -> bool:
