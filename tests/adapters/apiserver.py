@@ -1,7 +1,8 @@
-"""A small Kubernetes apiserver for tests: pods and NetworkAttachmentDefinitions over real HTTP(S).
+"""A small Kubernetes apiserver for tests: the few resources that multinet knows, over real HTTP(S).
 
-It refuses what the real one refuses (unknown paths, wrong content types, stale or missing resource versions,
-list parameters that exclude one another), and goes wrong on demand: see ``Fault``.
+It allows what multinet's own roles allow, refuses what the real one refuses (unknown paths, wrong content types,
+stale or missing resource versions, list parameters that exclude one another), and goes wrong on demand: see
+``Fault``.
 """
 
 from __future__ import annotations
@@ -21,11 +22,49 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from multinet.adapters.kubernetes_rbac import granted
+
 PODS = "pods"
 NADS = "network-attachment-definitions"
-_ROOTS = {PODS: "/api/v1", NADS: "/apis/k8s.cni.cncf.io/v1"}
-_KINDS = {PODS: ("v1", "Pod"), NADS: ("k8s.cni.cncf.io/v1", "NetworkAttachmentDefinition")}
-_OBJECT = re.compile(r"/namespaces/(?P<ns>[^/]+)/(?P<res>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>[^/]+))?)?")
+EVENTS = "events"
+NODES = "nodes"
+CSRS = "certificatesigningrequests"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    group: str
+    version: str
+    kind: str
+    namespaced: bool = True
+    subresources: tuple[str, ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def root(self) -> str:
+        return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+
+
+_RESOURCES = {
+    PODS: _Kind("", "v1", "Pod", subresources=("status", "eviction")),
+    NADS: _Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition"),
+    EVENTS: _Kind("", "v1", "Event"),
+    NODES: _Kind("", "v1", "Node", namespaced=False, subresources=("status",)),
+    CSRS: _Kind(
+        "certificates.k8s.io",
+        "v1",
+        "CertificateSigningRequest",
+        namespaced=False,
+        subresources=("status", "approval"),
+    ),
+}
+_OBJECT = re.compile(
+    r"(?:/namespaces/(?P<ns>[^/]+))?/(?P<res>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>[^/]+))?)?"
+)
+_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "POST": "create"}
 _REASONS = {
     400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed",
     409: "Conflict", 410: "Expired", 415: "UnsupportedMediaType", 422: "Invalid", 429: "TooManyRequests",
@@ -62,13 +101,20 @@ class APIServer:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.lock = threading.Condition(threading.RLock())
-        self.objects: dict[str, dict[Key, dict[str, Any]]] = {PODS: {}, NADS: {}}
+        self.objects: dict[str, dict[Key, dict[str, Any]]] = {resource: {} for resource in _RESOURCES}
         self.history: list[tuple[int, str, str, dict[str, Any], dict[str, Any] | None]] = []
         self.version = 1000
         self.compacted = 0
         self.tokens: set[str] = set()
         """Accepted bearer tokens; empty: anyone may come in."""
+        self.users: dict[str, tuple[str, tuple[str, ...]]] = {}
+        """Token → user and groups. Client certificates say so themselves."""
+        self.granted = set(granted())
+        """(group, resource, verb) that RBAC allows: what multinet says it needs, and nothing else."""
+        self.used: set[tuple[str, str, str]] = set()
         self.forbidden: set[tuple[str, str]] = set()
+        self.budgets: set[Key] = set()
+        """Pods that a disruption budget protects from eviction."""
         self.faults: list[Fault] = []
         self.log: list[tuple[str, str, str]] = []
         """Verb, resource, and path with query of each request that was let in."""
@@ -105,12 +151,13 @@ class APIServer:
         """Create or replace an object, as its owner would."""
         new = copy.deepcopy(manifest)
         meta = new["metadata"]
-        meta.setdefault("namespace", "default")
-        key = (meta["namespace"], meta["name"])
+        if _RESOURCES[resource].namespaced:
+            meta.setdefault("namespace", "default")
+        key = (meta.get("namespace", ""), meta["name"])
         with self.lock:
             old = self.objects[resource].get(key)
             meta.setdefault("uid", old["metadata"]["uid"] if old else f"uid-{self.version + 1}")
-            new["apiVersion"], new["kind"] = _KINDS[resource]
+            new["apiVersion"], new["kind"] = _RESOURCES[resource].api_version, _RESOURCES[resource].kind
             meta["managedFields"] = [
                 {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {}}}
             ]
@@ -173,6 +220,10 @@ class APIServer:
         config = (manifest.get("spec") or {}).get("config", "")
         if resource == NADS and self.crd_checks and not isinstance(config, str):
             raise Refusal(422, "spec.config: Invalid value: must be of type string")
+        if resource == EVENTS:
+            _check_event(manifest)
+        if resource == CSRS:
+            _check_csr(manifest)
 
 
 class _Listener(ThreadingHTTPServer):
@@ -235,6 +286,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._authenticate(api)
             verb, resource, key, sub = self._route(split.path, query)
             named = f"{resource}/{sub}" if sub else resource
+            self._authorize(api, _RESOURCES[resource].group, named, verb)
             with api.lock:
                 api.log.append((verb, named, self.path))
             self.cut = False
@@ -255,21 +307,38 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _authenticate(self, api: APIServer) -> None:
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
-        if api.tokens and (scheme.lower() != "bearer" or token not in api.tokens):
+        certificate = getattr(self.connection, "getpeercert", dict)() or {}
+        subject = [pair for names in certificate.get("subject", ()) for pair in names]
+        self.user, self.groups = "system:anonymous", ("system:unauthenticated",)
+        if subject:
+            self.user = next(value for name, value in subject if name == "commonName")
+            organizations = (value for name, value in subject if name == "organizationName")
+            self.groups = (*organizations, "system:authenticated")
+        elif scheme.lower() == "bearer" and token in api.users:
+            self.user, self.groups = api.users[token]
+        elif api.tokens and (scheme.lower() != "bearer" or token not in api.tokens):
             raise Refusal(401, "Unauthorized")
 
+    def _authorize(self, api: APIServer, group: str, named: str, verb: str) -> None:
+        with api.lock:
+            api.used.add((group, named, verb))
+        if (group, named, verb) not in api.granted:
+            raise Refusal(403, f'{named} is forbidden: User "multinet" cannot {verb} resource "{named}"')
+
     def _route(self, path: str, query: dict[str, str]) -> tuple[str, str, Key | None, str]:
-        for resource, root in _ROOTS.items():
-            if self.command == "GET" and path == f"{root}/{resource}":
+        for resource, kind in _RESOURCES.items():
+            if self.command == "GET" and path == f"{kind.root}/{resource}":
                 return ("watch" if query.get("watch") in ("1", "true") else "list"), resource, None, ""
-            match = _OBJECT.fullmatch(path.removeprefix(root)) if path.startswith(root + "/") else None
-            if match and match["res"] == resource and match["name"] and match["sub"] in (None, "status"):
-                if match["sub"] and resource == NADS:
-                    break  # the CRD has no status subresource
-                verb = {"GET": "get", "PUT": "update", "PATCH": "patch"}.get(self.command)
-                if verb is None:
-                    raise Refusal(405, f"{self.command} is not supported here")
-                return verb, resource, (match["ns"], match["name"]), match["sub"] or ""
+            below = path.removeprefix(kind.root) if path.startswith(kind.root + "/") else ""
+            match = _OBJECT.fullmatch(below)
+            if match is None or match["res"] != resource or (match["ns"] is not None) != kind.namespaced:
+                continue
+            verb, sub = _VERBS[self.command], match["sub"] or ""
+            if sub and sub not in kind.subresources:
+                break
+            if (verb == "create") == (bool(match["name"]) and sub != "eviction"):
+                raise Refusal(405, f"{self.command} is not supported here")
+            return verb, resource, (match["ns"] or "", match["name"] or ""), sub
         raise Refusal(404, "the server could not find the requested resource")
 
     def _act(
@@ -286,7 +355,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, _list(api, resource, query, self._metadata_only("PartialObjectMetadataList")))
         elif verb == "watch":
             self._watch(api, resource, query)
+        elif key is not None and sub == "eviction":
+            with api.lock:
+                _evict(api, key, self._content(verb, body))
+            self._answer(201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
+        elif key is not None and verb == "create":
+            with api.lock:
+                created = _create(api, resource, key[0], self._content(verb, body), self.user, self.groups)
+            self._answer(201, created)
         elif key is not None:
+            if sub == "approval":
+                self._authorize(api, "certificates.k8s.io", "signers", "approve")
             with api.lock:
                 if verb != "get":
                     _write(api, verb, resource, key, sub, self._content(verb, body))
@@ -299,7 +378,7 @@ class _Handler(BaseHTTPRequestHandler):
         kind = self.headers.get("Content-Type", "")
         if verb == "patch" and kind != "application/merge-patch+json":
             raise Refusal(415, f"the body of the request was in an unknown format: {kind}")
-        if verb == "update" and kind.split(";")[0] != "application/json":
+        if verb in ("update", "create") and kind.split(";")[0] != "application/json":
             raise Refusal(415, f"the body of the request was in an unknown format: {kind}")
         try:
             content = json.loads(body)
@@ -371,11 +450,15 @@ class _Handler(BaseHTTPRequestHandler):
                 line = None
                 if kind == "BOOKMARK":
                     if bookmarks:
-                        api_version, name = _KINDS[resource]
+                        of_kind = _RESOURCES[resource]
                         meta = {"resourceVersion": str(version), "creationTimestamp": None}
                         line = {
                             "type": kind,
-                            "object": {"apiVersion": api_version, "kind": name, "metadata": meta},
+                            "object": {
+                                "apiVersion": of_kind.api_version,
+                                "kind": of_kind.kind,
+                                "metadata": meta,
+                            },
                         }
                 elif of == resource and (chosen(new) or (old and chosen(old))):
                     seen = "DELETED" if not chosen(new) else "ADDED" if old and not chosen(old) else kind
@@ -443,8 +526,82 @@ def _list(api: APIServer, resource: str, query: dict[str, str], partial: bool) -
         items = [copy.deepcopy(_partial(o) if partial else o) for _, o in found[:limit]]
     if resource == PODS and not partial:  # typed lists leave these out of their items
         items = [{k: v for k, v in item.items() if k not in ("apiVersion", "kind")} for item in items]
-    api_version, kind = ("meta.k8s.io/v1", "PartialObjectMetadata") if partial else _KINDS[resource]
+    found_kind = _RESOURCES[resource]
+    api_version, kind = found_kind.api_version, found_kind.kind
+    if partial:
+        api_version, kind = "meta.k8s.io/v1", "PartialObjectMetadata"
     return {"apiVersion": api_version, "kind": f"{kind}List", "metadata": meta, "items": items}
+
+
+def _create(
+    api: APIServer,
+    resource: str,
+    namespace: str,
+    content: dict[str, Any],
+    user: str,
+    groups: tuple[str, ...],
+) -> dict[str, Any]:
+    kind, meta = _RESOURCES[resource], content.setdefault("metadata", {})
+    if (content.get("apiVersion"), content.get("kind")) != (kind.api_version, kind.kind):
+        raise Refusal(400, f"the object provided is unrecognized (must be of type {kind.kind})")
+    if meta.get("namespace", namespace) != namespace:
+        raise Refusal(400, "the namespace of the provided object does not match the namespace sent")
+    if not meta.get("name"):
+        if not meta.get("generateName"):
+            raise Refusal(422, "metadata.name: Required value: name or generateName is required")
+        meta["name"] = f"{meta['generateName']}{api.version:05x}"
+    if resource == CSRS:
+        content["spec"] |= {"username": user, "groups": list(groups)}
+    if (namespace, meta["name"]) in api.objects[resource]:
+        raise Refusal(409, f'{resource} "{meta["name"]}" already exists')
+    if namespace:
+        meta["namespace"] = namespace
+    api.check(resource, content)
+    return api.put(resource, content)
+
+
+def _evict(api: APIServer, key: Key, content: dict[str, Any]) -> None:
+    if (content.get("apiVersion"), content.get("kind")) != ("policy/v1", "Eviction"):
+        raise Refusal(400, "the object provided is unrecognized (must be of type Eviction)")
+    if (content["metadata"]["namespace"], content["metadata"]["name"]) != key:
+        raise Refusal(400, "name in URL does not match name in Eviction object")
+    pod = _current(api, PODS, key)
+    uid = ((content.get("deleteOptions") or {}).get("preconditions") or {}).get("uid")
+    if uid is not None and uid != pod["metadata"]["uid"]:
+        raise Refusal(409, f"the UID in the precondition ({uid}) does not match the UID in record")
+    if key in api.budgets:
+        raise Refusal(429, "Cannot evict pod as it would violate the pod's disruption budget.")
+    api.delete(PODS, *key)
+
+
+def _check_event(manifest: dict[str, Any]) -> None:
+    """As the apiserver does for events without ``eventTime``."""
+    involved = manifest.get("involvedObject") or {}
+    namespace = manifest["metadata"]["namespace"]
+    if (involved.get("namespace") or "default") != namespace:
+        raise Refusal(422, "involvedObject.namespace: Invalid value: does not match event.namespace")
+    for name in ("reason", "message"):
+        if not isinstance(manifest.get(name), str):
+            raise Refusal(400, f"{name}: expected a string")
+    for name in ("firstTimestamp", "lastTimestamp"):
+        try:
+            time.strptime(manifest[name], "%Y-%m-%dT%H:%M:%SZ")
+        except (KeyError, ValueError) as error:
+            raise Refusal(400, f"{name}: {error}") from None
+
+
+def _check_csr(manifest: dict[str, Any]) -> None:
+    spec = manifest["spec"]
+    try:
+        text = base64.b64decode(spec["request"], validate=True).decode()
+    except (KeyError, ValueError) as error:
+        raise Refusal(400, f"spec.request: {error}") from None
+    if not text.startswith("-----BEGIN CERTIFICATE REQUEST-----"):
+        raise Refusal(422, "spec.request: Invalid value: PEM block type must be CERTIFICATE REQUEST")
+    if not spec.get("usages") or not spec.get("signerName"):
+        raise Refusal(422, "spec: usages and signerName are required")
+    if spec.get("expirationSeconds", 600) < 600:
+        raise Refusal(422, "spec.expirationSeconds: Invalid value: may not specify a duration less than 600")
 
 
 def _write(api: APIServer, verb: str, resource: str, key: Key, sub: str, content: dict[str, Any]) -> None:
@@ -468,6 +625,11 @@ def _write(api: APIServer, verb: str, resource: str, key: Key, sub: str, content
     ):
         raise Refusal(409, "the object has been modified; please apply your changes to the latest version")
     wanted = _merge(current, content) if verb == "patch" else copy.deepcopy(content)
+    if sub == "approval":
+        wanted = {
+            **copy.deepcopy(current),
+            "status": {**current.get("status", {}), **wanted.get("status", {})},
+        }
     if sub == "status":
         # The status strategy of pods: spec stays, metadata and status may change.
         wanted["spec"] = copy.deepcopy(current["spec"])

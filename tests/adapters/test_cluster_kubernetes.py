@@ -300,6 +300,7 @@ def test_a_status_the_apiserver_finds_invalid_is_not_repeated(server: APIServer,
 def test_with_upstreams_rbac_the_pod_is_read_and_put(server: APIServer, start: Start) -> None:
     manifest = pod("web", "u1", **{NETWORKS: "net1"})
     server.put(PODS, manifest)
+    server.granted.add(("", "pods/status", "update"))
     server.forbidden.add(("patch", "pods/status"))
     cluster = start()
     known = cluster.pod("default", "web")
@@ -319,6 +320,7 @@ def test_with_upstreams_rbac_the_pod_is_read_and_put(server: APIServer, start: S
 
 def test_a_put_that_loses_a_race_reads_again(server: APIServer, start: Start) -> None:
     server.put(PODS, pod("web", "u1"))
+    server.granted.add(("", "pods/status", "update"))
     server.forbidden.add(("patch", "pods/status"))
     cluster = start()
     server.faults.append(Fault("update", status=409, times=2))
@@ -329,6 +331,7 @@ def test_a_put_that_loses_a_race_reads_again(server: APIServer, start: Start) ->
 
 def test_a_put_never_reaches_a_pod_made_anew(server: APIServer, start: Start) -> None:
     server.put(PODS, pod("web", "u2"))
+    server.granted.add(("", "pods/status", "update"))
     server.forbidden.add(("patch", "pods/status"))
     with pytest.raises(UIDMismatch):
         start().publish_status(Pod(namespace="default", name="web", uid="u1"), "[]")
