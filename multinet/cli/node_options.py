@@ -22,6 +22,7 @@ class _Flag(NamedTuple):
     metavar: str
     meaning: str
     default: str | int = ""
+    choices: tuple[str, ...] | None = None
 
 
 NODE_FLAGS = (
@@ -33,6 +34,14 @@ NODE_FLAGS = (
     _Flag("conf_dir", "DIR", "where the default network's configuration is found", "/etc/cni/net.d"),
     _Flag("named_conf_dir", "DIR", "where networks are found by name", "/etc/cni/multus/net.d"),
     _Flag("bin_dir", "DIR", "where external plugins are looked for before the caller's CNI_PATH"),
+    _Flag("host_root", "DIR", "where the node's own files are seen; external plugins run in it"),
+    _Flag(
+        "namespace_isolation",
+        "on|off",
+        "keep pods to networks of their own namespace, if the configuration doesn't say "
+        "(default: on, but off for configurations that were written for Multus)",
+        choices=("on", "off"),
+    ),
     _Flag("workers", "N", "calls served at the same time", 8),
 )
 
@@ -47,6 +56,7 @@ def add_node_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...]
                 metavar=flag.metavar,
                 type=_positive if numeric else str,
                 default=flag.default,
+                choices=flag.choices,
                 help=flag.meaning + (" (default: %(default)s)" if flag.default else ""),
             )
 

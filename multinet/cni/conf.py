@@ -37,6 +37,7 @@ __all__ = [
     "find_by_name",
     "first_valid",
     "load_file",
+    "plugins_in",
 ]
 
 _SUFFIXES = (".conflist", ".conf", ".json")
@@ -103,6 +104,22 @@ def load_file(path: str) -> NetworkList:
         return _network(raw)
     except InvalidConfig as error:
         _raise_for(path, error)
+
+
+def plugins_in(folder: str) -> list[dict[str, Any]]:
+    """The plugin objects of the folder's ``*.conf`` files, in lexical order; a missing folder has none.
+
+    Raises CNIError 5, 6, 7.
+    """
+    loaded: list[dict[str, Any]] = []
+    for file in _files(folder, (".conf",)):
+        plugin = _parsed(_read(file), file)
+        try:
+            require_plugin(plugin, "$")
+        except InvalidConfig as error:
+            _raise_for(file, error)
+        loaded.append(plugin)
+    return loaded
 
 
 def conf_files(directory: str) -> list[str]:
@@ -196,14 +213,7 @@ def _network(raw: Mapping[str, Any]) -> NetworkList:
 def _with_folder(raw: dict[str, Any], path: str) -> dict[str, Any]:
     """The list with the plugins of its folder inlined, so that it no longer depends on the folder."""
     folder = os.path.join(os.path.dirname(path), network_name(raw))
-    loaded: list[dict[str, Any]] = []
-    for file in _files(folder, (".conf",)):
-        plugin = _parsed(_read(file), file)
-        try:
-            require_plugin(plugin, "$")
-        except InvalidConfig as error:
-            _raise_for(file, error)
-        loaded.append(plugin)
+    loaded = plugins_in(folder)
     inlined = raw.get("plugins")
     if inlined is None and not loaded:
         raise InvalidConfig("$", f"no plugin configs found (no 'plugins' key, and nothing in {folder})")

@@ -30,6 +30,7 @@ from multinet.npwg.selection import (
     DEFAULT_NETWORK,
     NETWORKS,
     NetworkSelection,
+    declines_default_networks,
     parse_default_network,
     parse_networks,
     warnings,
@@ -55,18 +56,24 @@ _Wanted = tuple[NetworkSource, NetworkSelection | None]
 
 
 def select_networks(
-    annotations: Mapping[str, str], namespace: str, settings: Settings, runtime_ifname: str = "eth0"
+    annotations: Mapping[str, str],
+    namespace: str,
+    settings: Settings,
+    runtime_ifname: str = "eth0",
+    last: Sequence[InlineNetwork] = (),
 ) -> tuple[PlannedAttachment, ...]:
     """The pod's attachments in the order in which they are made; the first is the default network.
 
-    ``annotations`` and ``namespace`` are the pod's, ``runtime_ifname`` is the caller's ``CNI_IFNAME``.
+    ``annotations`` and ``namespace`` are the pod's, ``runtime_ifname`` is the caller's ``CNI_IFNAME``, and
+    ``last`` are networks that come after all that the pod asks for (``auxiliaryCNIChainName``).
     The same input gives the same plan at every verb. Raises CNIError: code 6 or 7 for an annotation or
     interface names that can't be, code 105 for a namespace that the pod may not take networks from.
     """
-    wanted = [_default(annotations, namespace, settings), *_everyones(namespace, settings)]
+    wanted = [_default(annotations, namespace, settings), *_everyones(annotations, namespace, settings)]
     for selection in parse_networks(annotations.get(NETWORKS, ""), namespace):
         refuse_foreign(selection, namespace, settings.open_namespaces, settings)
         wanted.append((DefinitionRef(selection.namespace, selection.name), selection))
+    wanted += [(network, None) for network in last]
     planned = tuple(
         PlannedAttachment(
             position=position,
@@ -138,11 +145,12 @@ def _default(annotations: Mapping[str, str], namespace: str, settings: Settings)
     return InlineNetwork(settings.delegates[0]), None
 
 
-def _everyones(namespace: str, settings: Settings) -> list[_Wanted]:
+def _everyones(annotations: Mapping[str, str], namespace: str, settings: Settings) -> list[_Wanted]:
     """What the configuration gives to every pod besides the default network."""
+    declined = declines_default_networks(annotations)
     if not settings.cluster_network:
         return [(InlineNetwork(conf), None) for conf in settings.delegates[1:]]
-    if namespace in settings.system_namespaces:
+    if declined or namespace in settings.system_namespaces:
         return []
     return [(_configured(value, settings), None) for value in settings.default_networks]
 

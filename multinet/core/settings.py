@@ -1,6 +1,7 @@
 """The meta-plugin's own configuration, as it comes on standard input (``type: multinet``, ``multus``, …).
 
-Keys and defaults are those of Multus 4. What the daemon alone reads (its socket, its log) isn't here.
+Keys and defaults are those of Multus 4, but for one: networks of type ``multinet`` keep pods to their own
+namespaces unless told otherwise. What has no effect in a call is told by ``settings_warnings``.
 """
 
 from __future__ import annotations
@@ -12,18 +13,15 @@ import msgspec
 
 from multinet.cni.decode import convert, unknown_keys
 from multinet.cni.errors import CNIError, Code
+from multinet.cni.result import Result
+from multinet.core.settings_keys import OF_NO_CONCERN, WITHOUT_EFFECT
 from multinet.npwg.network_object import check_network_object
 
 __all__ = ["LogOptions", "Settings", "settings_warnings"]
 
 _LOG_LEVELS = ("panic", "error", "verbose", "debug")
-_CNI_KEYS = ("args", "cniVersions", "disableCheck", "disableGC", "dns", "ipam")
-_NODE_KEYS = ("daemonSocketDir", "socketDir", "chrootDir", "metricsPort", "enablePprof", "connectionLimit")
-_GENERATOR_KEYS = ("multusConfigFile", "multusAutoconfigDir", "multusMasterCNI", "cniConfigDir")
-_OTHER_KEYS = ("forceCNIVersion", "overrideNetworkName", "cleanupConfigOnExit", "perNodeCertificate")
-_RETIRED_KEYS = ("defaultnetworkfile", "defaultnetworkwaitseconds", "cniConf")
-_READ_ELSEWHERE = frozenset((*_CNI_KEYS, *_NODE_KEYS, *_GENERATOR_KEYS, *_OTHER_KEYS, *_RETIRED_KEYS))
-"""Known, though not read here: the daemon's and the shim's configurations are merged into this one."""
+_AS_MULTUS = ("multus", "multus-shim")
+"""Types whose configurations were written for Multus, where every pod may take every network by default."""
 
 
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -57,6 +55,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Searched for plugins before the caller's ``CNI_PATH``."""
     readiness_indicator_file: str = msgspec.field(name="readinessindicatorfile", default="")
     namespace_isolation: bool = False
+    """Pods take networks of their own namespace and of the open ones only. When it isn't said, ``from_config``
+    has it on for the type ``multinet``, off for Multus' types.
+    """
     global_namespaces: str = "default"
     """Comma list of namespaces that every pod may take networks from, in spite of isolation."""
     system_namespaces: tuple[str, ...] = ("kube-system",)
@@ -65,7 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     capabilities: dict[str, bool] = {}
     runtime_config: dict[str, Any] = {}
     retry_delete_on_error: bool = False
+    """Always as if it were true: what can't be removed stays in the journal and is tried again."""
     auxiliary_chain: str = msgspec.field(name="auxiliaryCNIChainName", default="")
+    """Folder beside the cluster network's file: its ``*.conf`` are chained as one more network, the last."""
     strict_capabilities: bool = False
     """An attachment fails when no plugin declares a capability that its element asks for."""
     log_level: str = "panic"
@@ -76,13 +79,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     @classmethod
     def from_config(cls, raw: Mapping[str, Any]) -> Settings:
-        """The settings in the configuration object; an empty text counts as absent.
+        """The settings in the configuration object; an empty text or null counts as absent.
 
         Raises InvalidConfig (code 7) with the path of each fault.
         """
-        given = {key: value for key, value in raw.items() if value != ""}
+        given = {key: value for key, value in raw.items() if value not in ("", None)}
         if "cniConf" in given:  # what an earlier generator wrote for confDir
             given.setdefault("confDir", given["cniConf"])
+        given.setdefault("namespaceIsolation", given.get("type") not in (None, *_AS_MULTUS))
         settings = convert(given, cls)
         if not settings.cluster_network and not settings.delegates:
             raise CNIError(
@@ -95,6 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
             except CNIError as error:
                 text = f"LoadNetConf: failed to load delegate {index} config: "
                 raise error.prefixed(text) from None
+        settings._require_readable_result()
         return settings
 
     @property
@@ -103,6 +108,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         names = (name.strip() for name in self.global_namespaces.split(","))
         return frozenset(name for name in names if name)
 
+    def _require_readable_result(self) -> None:
+        if self.prev_result is None:
+            return
+        try:
+            Result.from_json(self.prev_result, self.cni_version or "0.1.0")
+        except CNIError as error:
+            raise error.prefixed("LoadNetConf: could not parse prevResult: ") from None
+
 
 def settings_warnings(raw: Mapping[str, Any]) -> tuple[str, ...]:
     """What is tolerated in the configuration but has no effect, or hardly the meant one."""
@@ -110,24 +123,30 @@ def settings_warnings(raw: Mapping[str, Any]) -> tuple[str, ...]:
         f'$: unknown key "{key}"' + (f', did you mean "{near}"?' if near else "")
         for key, near in _unknown(raw).items()
     ]
+    found += [f"$.{key}: {why}" for key, why in WITHOUT_EFFECT.items() if raw.get(key) not in (None, "")]
     level = raw.get("logLevel")
     if isinstance(level, str) and level and level.lower() not in _LOG_LEVELS:
         expected = ", ".join(_LOG_LEVELS)
         found.append(f"$.logLevel: multus logging: cannot set logging level to {level} (expected {expected})")
     if raw.get("clusterNetwork") and raw.get("delegates"):
         found.append("$.delegates: has no effect beside clusterNetwork")
-    if raw.get("defaultNetworks") and not raw.get("clusterNetwork"):
-        found.append("$.defaultNetworks: has no effect without clusterNetwork")
-    if raw.get("auxiliaryCNIChainName"):
-        found.append("$.auxiliaryCNIChainName: isn't supported and has no effect")
+    if raw.get("delegates") and not raw.get("clusterNetwork"):
+        found += [
+            f"$.{key}: has no effect without clusterNetwork"
+            for key in ("defaultNetworks", "auxiliaryCNIChainName")
+            if raw.get(key)
+        ]
     return tuple(found)
 
 
 def _unknown(raw: Mapping[str, Any]) -> dict[str, str | None]:
+    """Keys that nobody reads. Those with a dot are the runtime's (``cni.dev/…``) or other people's."""
     strange = unknown_keys(raw, Settings)
     return {
-        key: near for key, near in strange.items() if key not in _READ_ELSEWHERE and "." not in key
-    }  # keys with a dot are the runtime's (``cni.dev/…``) or other people's
+        key: near
+        for key, near in strange.items()
+        if key not in OF_NO_CONCERN and key not in WITHOUT_EFFECT and "." not in key
+    }
 
 
 def _misspelt(raw: Mapping[str, Any]) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from multinet.cni.conf import NetworkList, NoConfiguration, find_by_name, first_valid, load_file
-from multinet.cni.errors import CNIError, Code
+from multinet.cni.conf import NetworkList, NoConfiguration, find_by_name, first_valid, load_file, plugins_in
+from multinet.cni.errors import CNIError, Code, InvalidConfig
+from multinet.cni.names import validate_network_name
 from multinet.core.planned import (
     DefinitionRef,
     InlineNetwork,
@@ -40,7 +41,7 @@ def load_network(
 
     Raises CNIError: code 105 when there is none, 6 or 7 for a faulty one, 106 when the cluster is away.
     """
-    definition, raw = _raw(planned, settings, cluster, timeout)
+    definition, raw = _found(planned, settings, cluster, timeout)
     name = display_name(raw, definition)
     prepared = prepare(raw, planned, cni_version=settings.cni_version)
     try:
@@ -52,6 +53,45 @@ def load_network(
             Code.INVALID_CONFIG, f"network {name} is multinet itself: it cannot be its own delegate"
         )
     return LoadedNetwork(name, network)
+
+
+def auxiliary_chain(settings: Settings) -> tuple[InlineNetwork, ...]:
+    """The network of ``auxiliaryCNIChainName``: a plugin that does nothing, then each ``*.conf`` in the folder of
+    that name beside the cluster network's file. None when there is no such file.
+
+    Raises CNIError: code 7 for a cluster network that isn't a path, 5, 6 or 7 for a file that can't be used.
+    """
+    name, cluster_network = settings.auxiliary_chain, settings.cluster_network
+    if not name or not cluster_network:
+        return ()
+    if "/" not in cluster_network:
+        raise InvalidConfig(
+            "$.auxiliaryCNIChainName",
+            f"auxiliary chain used but ClusterNetwork must be a path, and it is not a path: {cluster_network}",
+        )
+    validate_network_name(name)
+    beside = cluster_network if os.path.isdir(cluster_network) else os.path.dirname(cluster_network)
+    plugins = plugins_in(os.path.join(beside, name))
+    if not plugins:
+        return ()
+    chain = [{"type": "passthru", "name": "passthru-cni"}, *plugins]
+    return (InlineNetwork({"cniVersion": settings.cni_version, "name": name, "plugins": chain}),)
+
+
+def _found(
+    planned: PlannedAttachment, settings: Settings, cluster: Cluster, timeout: Callable[[], float]
+) -> tuple[NetworkAttachmentDefinition | None, Mapping[str, Any]]:
+    """As ``_raw``; a failure says which key of the configuration named the network, if one did."""
+    try:
+        return _raw(planned, settings, cluster, timeout)
+    except CNIError as error:
+        if not isinstance(planned.source, PathNetwork | NamedNetwork):
+            raise
+        key = "clusterNetwork" if planned.is_default else "defaultNetworks"
+        value = planned.source.path if isinstance(planned.source, PathNetwork) else planned.source.name
+        raise error.prefixed(
+            f"GetDefaultNetworks: failed to get {key} {value} in namespace {settings.multus_namespace}: "
+        ) from None
 
 
 def _raw(
@@ -68,8 +108,8 @@ def _raw(
             except CNIError as missing:
                 try:
                     return None, _object(find_by_name(settings.conf_dir, name))
-                except NoConfiguration:
-                    raise missing from None
+                except NoConfiguration as absent:
+                    raise CNIError(missing.code, missing.msg, f"as a configuration: {absent}") from None
         case DefinitionRef(namespace, name):
             return _defined(namespace, name, settings, cluster, timeout)
 
@@ -83,6 +123,8 @@ def _defined(
         raise CNIError(
             Code.ATTACHMENT,
             f"cannot find a network-attachment-definition ({name}) in namespace ({namespace}): {error}",
+            f"looked for in namespace {namespace} and in no other: a name alone means the pod's own; "
+            f'to take it from another one, ask for "namespace/{name}"',
         ) from None
     except ClusterUnavailable as error:
         raise CNIError(
@@ -105,7 +147,11 @@ def _by_path(path: str) -> NetworkList:
     if os.path.isdir(path):
         return first_valid(path, skip=is_meta)
     if not os.path.isfile(path):
-        raise CNIError(Code.ATTACHMENT, f"$.clusterNetwork: {path} is neither a file nor a directory")
+        raise CNIError(
+            Code.ATTACHMENT,
+            f"getNetDelegate: cannot find network: {path}",
+            "it is neither a file nor a directory: put the configuration there, or name where it is",
+        )
     return load_file(path)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from multinet.core.planned import PlannedAttachment
 from multinet.core.selection import capability_warnings, selection_warnings
@@ -13,6 +14,17 @@ from multinet.daemon.networks import LoadedNetwork
 from multinet.ports import Pod
 
 _log = logging.getLogger(__name__)
+_TOLD_ROOM = 1000
+"""A configuration that is generated anew for each call must not fill the memory."""
+_told: set[str] = set()
+
+
+def warn_of_settings(conf: Mapping[str, Any]) -> None:
+    """Log what has no effect in the meta-plugin's configuration: once, since it comes with every call."""
+    for text in settings_warnings(conf):
+        if text not in _told and len(_told) < _TOLD_ROOM:
+            _told.add(text)
+            _log.warning("network %s: %s", conf.get("name"), text)
 
 
 def warn_of(
@@ -22,11 +34,12 @@ def warn_of(
     loaded: Sequence[LoadedNetwork],
     settings: Settings,
 ) -> None:
-    """Log unknown keys of configuration and annotations, and requests that no plugin takes.
+    """Log unknown keys of the annotations, and requests that no plugin takes.
 
     Raises CNIError code 105 for the latter when the settings are strict about capabilities.
     """
-    found = [*settings_warnings(call.conf), *selection_warnings(pod.annotations)]
+    warn_of_settings(call.conf)
+    found = [*selection_warnings(pod.annotations)]
     for planned, network in zip(plan, loaded, strict=True):
         found += capability_warnings(planned, {"plugins": list(network.network.plugins)}, settings)
     for text in found:

@@ -20,11 +20,13 @@ from multinet.npwg.network_selection import Bandwidth, NetworkSelection, PortMap
 __all__ = [
     "CONFIG_SOURCE",
     "DEFAULT_NETWORK",
+    "DEFAULT_NETWORKS",
     "NETWORKS",
     "NETWORK_STATUS",
     "Bandwidth",
     "NetworkSelection",
     "PortMapping",
+    "declines_default_networks",
     "parse_default_network",
     "parse_networks",
     "warnings",
@@ -34,6 +36,8 @@ NETWORKS = "k8s.v1.cni.cncf.io/networks"
 """Pod annotation: the pod's secondary attachments."""
 DEFAULT_NETWORK = "v1.multus-cni.io/default-network"
 """Pod annotation: replaces the cluster's default network for the pod; exactly one element."""
+DEFAULT_NETWORKS = "multinet.dev/default-networks"
+"""Pod annotation: ``none`` leaves out what ``defaultNetworks`` gives to every pod; ``all`` takes it."""
 NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
 """Pod annotation, written by the meta-plugin: what was attached."""
 CONFIG_SOURCE = "kubernetes.io/config.source"
@@ -86,6 +90,17 @@ def parse_default_network(annotation: str, multus_namespace: str) -> NetworkSele
             f"tryLoadK8sPodDefaultNetwork: more than one default network is specified: {annotation}",
         )
     return selections[0]
+
+
+def declines_default_networks(annotations: Mapping[str, str]) -> bool:
+    """Whether the pod does without the networks that the configuration gives to every pod.
+
+    Its default network isn't one of these. Raises CNIError code 7 for a value that is neither.
+    """
+    value = annotations.get(DEFAULT_NETWORKS, "all").strip()
+    if value not in ("all", "none"):
+        raise CNIError(Code.INVALID_CONFIG, f'{DEFAULT_NETWORKS}: expected "none" or "all", got "{value}"')
+    return value == "none"
 
 
 def warnings(annotation: str) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ _OWN = {
     "ipvlan": "multinet.delegates.ipvlan:ipvlan",
     "loopback": "multinet.delegates.loopback:loopback",
     "macvlan": "multinet.delegates.macvlan:macvlan",
+    "passthru": "multinet.delegates.passthru:passthru",
     "portmap": "multinet.delegates.portmap:portmap",
     "ptp": "multinet.delegates.ptp:ptp",
     "sbr": "multinet.delegates.sbr:sbr",

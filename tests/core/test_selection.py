@@ -27,7 +27,7 @@ from multinet.core.selection import (
 )
 from multinet.core.settings import Settings
 from multinet.npwg.attachment_definition import NetworkAttachmentDefinition
-from multinet.npwg.selection import DEFAULT_NETWORK, NETWORKS
+from multinet.npwg.selection import DEFAULT_NETWORK, DEFAULT_NETWORKS, NETWORKS
 
 CLUSTER = Settings(cluster_network="/etc/cni/net.d/10-flannel.conflist")
 ISOLATED = Settings(cluster_network="cbr0", namespace_isolation=True)
@@ -107,6 +107,32 @@ def test_2_20_default_networks_come_before_the_annotations() -> None:
         DefinitionRef("default", "a"),
     ]
     assert names(attachments) == ["eth0", "net1", "net2", "net3"]
+
+
+@pytest.mark.parametrize(("value", "count"), [("none", 2), (" none ", 2), ("all", 3)])
+def test_9_31_a_pod_may_do_without_the_default_networks(value: str, count: int) -> None:
+    """Its own networks and its default network stay."""
+    settings = Settings(cluster_network="cbr0", default_networks=("storage",))
+    found = select_networks({DEFAULT_NETWORKS: value, NETWORKS: "mine"}, "default", settings)
+    assert [one.name for one in found][:: count - 1] == ["kube-system/cbr0", "default/mine"]
+    assert len(found) == count
+
+
+def test_9_31_a_value_that_is_neither() -> None:
+    for settings in (CLUSTER, Settings(delegates=({"type": "bridge"},))):
+        with pytest.raises(
+            CNIError, match=r'multinet\.dev/default-networks: expected "none" or "all", got "no"'
+        ):
+            select_networks({DEFAULT_NETWORKS: "no"}, "default", settings)
+
+
+def test_3_6_the_auxiliary_chain_comes_after_what_the_pod_asks_for() -> None:
+    last = InlineNetwork({"name": "vendor", "plugins": [{"type": "passthru"}, {"type": "tuning"}]})
+    found = select_networks({NETWORKS: "a@data"}, "default", CLUSTER, last=(last,))
+    assert [(one.ifname, one.name) for one in found][1:] == [("data", "default/a"), ("net2", "vendor")]
+    assert found[-1].source is last
+    with pytest.raises(CNIError, match='both get interface "net2"'):
+        select_networks({NETWORKS: "a@net2"}, "default", CLUSTER, last=(last,))
 
 
 def test_theme_23_system_namespaces_get_no_default_networks() -> None:

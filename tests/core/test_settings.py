@@ -8,6 +8,7 @@ import pytest
 
 from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.core.settings import LogOptions, Settings, settings_warnings
+from multinet.core.settings_keys import WITHOUT_EFFECT
 
 DELEGATES = {"delegates": [{"type": "bridge"}]}
 
@@ -120,22 +121,73 @@ def test_3_2_the_alias_of_conf_dir() -> None:
         ({"logLevel": "loud"}, "$.logLevel: multus logging: cannot set logging level to loud (expected"),
         ({"clusterNetwork": "x"}, "$.delegates: has no effect beside clusterNetwork"),
         ({"defaultNetworks": ["x"]}, "$.defaultNetworks: has no effect without clusterNetwork"),
-        ({"auxiliaryCNIChainName": "x"}, "$.auxiliaryCNIChainName: isn't supported"),
+        ({"auxiliaryCNIChainName": "x"}, "$.auxiliaryCNIChainName: has no effect without clusterNetwork"),
     ],
 )
 def test_warnings(extra: dict[str, Any], warning: str) -> None:
     raw = DELEGATES | extra
     Settings.from_config(raw)
-    (found,) = settings_warnings(raw)
+    (found,) = (text for text in settings_warnings(raw) if "set its own --log-level" not in text)
     assert found.startswith(warning)
+
+
+@pytest.mark.parametrize("key", WITHOUT_EFFECT)
+def test_what_has_no_effect_is_named_with_what_has(key: str) -> None:
+    value = {"logLevel": "debug", "logToStderr": True, "logOptions": {}, "kubeconfig": "/k"}.get(key, "/x")
+    (found,) = settings_warnings({"clusterNetwork": "/etc/cni/net.d", key: value})
+    assert found == f"$.{key}: {WITHOUT_EFFECT[key]}"
+
+
+def test_every_key_of_multus_has_a_meaning_or_a_sentence() -> None:
+    """3.A, 3.B and 3.2: none is an unknown one."""
+    keys = {key for section in (KEYS_3A, KEYS_3B) for key in section.split()}
+    assert [text for text in settings_warnings(dict.fromkeys(keys, "x")) if "unknown key" in text] == []
+
+
+KEYS_3A = """
+cniVersion name type clusterNetwork defaultNetworks delegates kubeconfig confDir cniDir binDir
+readinessindicatorfile namespaceIsolation globalNamespaces systemNamespaces multusNamespace capabilities
+runtimeConfig retryDeleteOnError auxiliaryCNIChainName logLevel logFile logToStderr logOptions prevResult
+cniConf defaultnetworkfile defaultnetworkwaitseconds allowTryDeleteOnErr
+"""
+KEYS_3B = """
+socketDir chrootDir metricsPort enablePprof connectionLimit perNodeCertificate multusConfigFile
+multusAutoconfigDir multusMasterCNI cniConfigDir forceCNIVersion overrideNetworkName daemonSocketDir
+cleanupConfigOnExit
+"""
+
+
+@pytest.mark.parametrize(
+    ("raw", "isolated"),
+    [
+        ({"type": "multinet"}, True),
+        ({"type": "multus"}, False),
+        ({"type": "multus-shim"}, False),
+        ({"type": "multus", "namespaceIsolation": True}, True),
+        ({"type": "multinet", "namespaceIsolation": False}, False),
+        ({"type": "multinet", "namespaceIsolation": None}, True),
+    ],
+)
+def test_1_19_isolation_is_on_for_new_networks_and_as_before_for_those_of_multus(
+    raw: dict[str, Any], isolated: bool
+) -> None:
+    assert Settings.from_config(DELEGATES | raw).namespace_isolation is isolated
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"cniVersion": "9.9.9"}, {"cniVersion": "1.0.0", "ips": [{"address": "x"}]}]
+)
+def test_theme_7_a_previous_result_that_is_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(CNIError, match=r"^LoadNetConf: could not parse prevResult: "):
+        Settings.from_config(DELEGATES | {"prevResult": wrong})
 
 
 def test_no_warnings_for_keys_of_others() -> None:
     raw = DELEGATES | {
         "cni.dev/valid-attachments": [],
-        "daemonSocketDir": "/run",
-        "chrootDir": "/hostroot",
-        "logLevel": "VERBOSE",
-        "defaultnetworkfile": "",
+        "disableCheck": True,
+        "retryDeleteOnError": False,
+        "logFile": "",
+        "kubeconfig": None,
     }
     assert settings_warnings(raw) == ()

@@ -58,7 +58,7 @@ def uplink(lab: Any) -> str:
         (
             {"clusterNetwork": "/nowhere/10-x.conf"},
             Code.ATTACHMENT,
-            ["$.clusterNetwork", "/nowhere/10-x.conf"],
+            ["clusterNetwork /nowhere/10-x.conf", "getNetDelegate: cannot find network"],
         ),
         ({"clusterNetwork": "nobody"}, Code.ATTACHMENT, ["nobody", "kube-system"]),
     ],
@@ -84,7 +84,8 @@ def test_faulty_default_network_file(site: Site) -> None:
 
 NAD_FAULTS: list[tuple[str, Any, Any, int, list[str]]] = [
     ("missing", None, "absent", Code.ATTACHMENT, ["(absent)", "namespace (default)", "not found"]),
-    ("other namespace", None, "there/absent", Code.ATTACHMENT, ["(absent)", "namespace (there)"]),
+    ("other namespace", None, "default/absent", Code.ATTACHMENT, ["(absent)", "namespace (default)"]),
+    ("forbidden namespace", None, "there/absent", Code.ATTACHMENT, ["default", "there", "isolation"]),
     ("no JSON", "{", "net", Code.DECODING_FAILURE, ["default/net"]),
     ("no object", "[]", "net", Code.DECODING_FAILURE, ["default/net", "$"]),
     (
