@@ -23,7 +23,7 @@ from multinet.daemon.call import Call
 from multinet.daemon.collection import Pairs, collect
 from multinet.daemon.executables import require_executables
 from multinet.daemon.gate import Gate
-from multinet.daemon.networks import META_TYPES, LoadedNetwork, load_network
+from multinet.daemon.networks import META_TYPES, LoadedNetwork, auxiliary_chain, load_network
 from multinet.daemon.pods import pod_of, publish
 from multinet.daemon.readiness import require_ready
 from multinet.daemon.records import new_record
@@ -83,7 +83,8 @@ class Handler:
         require_ready(settings, Code.TRY_AGAIN)
         self._clear_leftovers(call)
         pod = pod_of(call, self._cluster)
-        plan = select_networks(pod.annotations, pod.namespace, settings, call.invocation.ifname)
+        last = auxiliary_chain(settings)
+        plan = select_networks(pod.annotations, pod.namespace, settings, call.invocation.ifname, last)
         loaded = [load_network(one, settings, self._cluster, call.time_left) for one in plan]
         warn_of(call, pod, plan, loaded, settings)
         path = self._path(call)
