@@ -68,13 +68,8 @@ class Lab:
 
     def run(self, *command: str, netns: Netns | None = None, check: bool = True, stdin: str = "") -> str:
         """A command inside the host's namespace, or ``netns``; its standard output."""
-        inside = netns or self.host
-        done = subprocess.run(
-            ["nsenter", f"--net=/proc/{os.getpid()}/fd/{inside.fd}", *command],
-            capture_output=True,
-            text=True,
-            input=stdin,
-        )
+        with (netns or self.host).entered():
+            done = subprocess.run(command, capture_output=True, text=True, input=stdin)
         if check and done.returncode != 0:
             raise AssertionError(f"{command}: exit {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
