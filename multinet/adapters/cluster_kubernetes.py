@@ -53,6 +53,11 @@ class KubernetesCluster:
         self._definitions.start()
 
     @property
+    def session(self) -> Session:
+        """The way to the apiserver, for what else goes on there; it ends with the cluster."""
+        return self._session
+
+    @property
     def requests(self) -> Counter[tuple[str, str]]:
         """Requests so far, repeated ones included, by verb and resource as RBAC names them."""
         return self._session.requests

@@ -20,8 +20,9 @@ __all__ = ["Session", "Stream"]
 
 log = logging.getLogger(__name__)
 
-_METHODS = {"get": "GET", "list": "GET", "watch": "GET", "patch": "PATCH", "update": "PUT"}
-_CONTENT_TYPES = {"patch": "application/merge-patch+json", "update": "application/json"}
+_METHODS = {"get": "GET", "list": "GET", "watch": "GET", "patch": "PATCH", "update": "PUT", "create": "POST"}
+_JSON = "application/json"
+_CONTENT_TYPES = {"patch": "application/merge-patch+json", "update": _JSON, "create": _JSON}
 _PIECE = 1 << 16
 
 
@@ -52,11 +53,11 @@ class Session:
         finally:
             self._slots.release()
 
-    def persist(self, call: Call, deadline: float) -> bytes:
+    def persist(self, call: Call, deadline: float, final: tuple[int, ...] = ()) -> bytes:
         """Like ``send``, repeated while the apiserver is overloaded, failing or away.
 
-        Raises Refused for an answer that repeating won't change, ClusterUnavailable when ``deadline``
-        (monotonic time, seconds) is near.
+        Raises Refused for an answer that repeating won't change (statuses in ``final`` among them),
+        ClusterUnavailable when ``deadline`` (monotonic time, seconds) is near.
         """
         backoff = Backoff(base=0.1, cap=1.0)
         began = time.monotonic()
@@ -67,7 +68,7 @@ class Session:
             try:
                 return self.send(call, min(remaining, self._config.request_timeout))
             except Refused as error:
-                if not error.transient:
+                if not error.transient or error.status in final:
                     raise
                 last: Refused | Unreachable = error
             except Unreachable as error:

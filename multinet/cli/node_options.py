@@ -42,6 +42,13 @@ NODE_FLAGS = (
         "(default: on, but off for configurations that were written for Multus)",
         choices=("on", "off"),
     ),
+    _Flag(
+        "events",
+        "LEVEL",
+        "events on pods: only why an ADD failed, all (AddedInterface too, as Multus has it), or none",
+        "warnings",
+        choices=("warnings", "all", "none"),
+    ),
     _Flag("workers", "N", "calls served at the same time", 8),
 )
 

@@ -19,7 +19,9 @@ from multinet.cni.errors import CNIError, Code
 from multinet.cni.execution import ExecutableRunner
 from multinet.daemon.attachments import Attachments
 from multinet.daemon.background import Background, drain
+from multinet.daemon.cluster_access import ClusterAccess, open_cluster
 from multinet.daemon.elsewhere import InNamespace
+from multinet.daemon.events import EventLevel, PodEvents
 from multinet.daemon.exchange import Door
 from multinet.daemon.handler import Handler
 from multinet.daemon.networks import META_TYPES
@@ -30,7 +32,6 @@ from multinet.daemon.wire_exchange import WireExchange
 from multinet.delegates.dhcp import dhcp
 from multinet.delegates.dhcp_interface import PodInterfaces
 from multinet.dhcp.keeper import Keeper
-from multinet.ports import Cluster
 from multinet.sdk import registry
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     namespace_isolation: Literal["", "on", "off"] = ""
     """Whether pods are kept to networks of their own namespace, where the configuration says nothing. Empty:
     those of type ``multinet`` are, those of Multus' types aren't, as with Multus."""
+    events: EventLevel = "warnings"
+    """Which events pods get; see ``daemon.events``."""
     workers: int = 8
 
     @property
@@ -93,13 +96,17 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Application:
     """Handler and service over real adapters: what daemon and inline calls have in common."""
 
-    def __init__(self, options: Options, host: Netns | None = None) -> None:
-        """``host`` is the node's own namespace, the caller's by default.
+    def __init__(
+        self, options: Options, host: Netns | None = None, access: ClusterAccess | None = None
+    ) -> None:
+        """``host`` is the node's own namespace, the caller's by default; ``access``, which is closed with the
+        application, the cluster that ``options`` name.
 
         Raises CNIError when the journal or the cluster can't be opened.
         """
         self.options = options
-        self.cluster = open_cluster(options)
+        self.access = access or open_cluster(options)
+        self.cluster = self.access.cluster
         self.journal = SqliteJournal(options.journal)
         kernel = Kernel(host)
         runner = ExecutableRunner(root=options.host_root)
@@ -107,29 +114,21 @@ class Application:
         self._firewall = HostFirewall(kernel.host_netns)
         backend = Remembered(lambda: choose_backend(kernel.host_netns), _BACKEND_SECONDS)
         attachments = Attachments(kernel, self._firewall, plugins, backend)
-        self.handler = Handler(self.cluster, self.journal, attachments, options.defaults)
+        self.handler = Handler(
+            self.cluster,
+            self.journal,
+            attachments,
+            options.defaults,
+            events=PodEvents(self.access.events, options.events),
+        )
         self.service = Service(self.handler)
         self.spool = Spool(options.spool)
 
     def close(self) -> None:
         """Give everything back."""
-        self.cluster.close()
+        self.access.close()
         self._firewall.close()
         self.journal.close()
-
-
-def open_cluster(options: Options) -> Cluster:
-    """The cluster that the options name. Raises CNIError code 106 when there is no way to reach one."""
-    if options.manifests:
-        from multinet.adapters.cluster_directory import DirectoryCluster
-
-        return DirectoryCluster(options.manifests)
-    # The client costs 35 MB: only who talks to an apiserver pays for it.
-    from multinet.adapters.cluster_kubernetes import KubernetesCluster
-    from multinet.adapters.kubernetes_config import KubernetesConfig
-
-    node = options.node_name or os.environ.get("MULTINET_NODE_NAME") or os.uname().nodename
-    return KubernetesCluster(KubernetesConfig(node=node, kubeconfig=options.kubeconfig))
 
 
 def load_delegates() -> None:

@@ -12,6 +12,7 @@ from multinet.adapters.netns import Netns
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.invocation import Invocation, parse_args
 from multinet.cni.request import read_request
+from multinet.ports import Pod
 from multinet.wire.message import Request
 
 TIME_LIMIT = 110.0
@@ -44,6 +45,8 @@ class Call:
         self._sandbox: NetworkStack | None = None
         self.waits: list[Callable[[], None]] = []
         """What has to come about before the pod may run, though nothing else has to wait for it."""
+        self.pod: Pod | None = None
+        """The pod that the call is for, once it is known by more than its name."""
         self.occupied: frozenset[str] | None = None
         """Names of the links that were in the sandbox when the call began; None: not looked at."""
         try:

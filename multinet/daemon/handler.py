@@ -21,6 +21,7 @@ from multinet.core.settings import Settings
 from multinet.daemon.attachments import Attachments
 from multinet.daemon.call import Call
 from multinet.daemon.collection import Pairs, collect
+from multinet.daemon.events import NoEvents, PodEvents
 from multinet.daemon.executables import require_executables
 from multinet.daemon.gate import Gate
 from multinet.daemon.networks import META_TYPES, LoadedNetwork, auxiliary_chain, load_network
@@ -39,7 +40,12 @@ class Handler:
     """Serves calls of the meta-plugin, and of single delegates by their own names."""
 
     def __init__(
-        self, cluster: Cluster, journal: Journal, attachments: Attachments, defaults: Mapping[str, Any]
+        self,
+        cluster: Cluster,
+        journal: Journal,
+        attachments: Attachments,
+        defaults: Mapping[str, Any],
+        events: PodEvents | None = None,
     ) -> None:
         """``defaults`` are keys of the meta-plugin's configuration that a call's own override."""
         self._cluster = cluster
@@ -47,6 +53,7 @@ class Handler:
         self._attachments = attachments
         self._defaults = defaults
         self._removal = Removal(journal, attachments)
+        self._events = events or PodEvents(NoEvents())
         self._turns = Turns()
         self._adding = Gate()
 
@@ -57,6 +64,7 @@ class Handler:
         match call.verb:
             case "ADD":
                 with (
+                    self._events.failure_of(call),
                     self._turns.of(call.invocation.container_id, call.deadline),
                     self._adding.passing(call.deadline),
                 ):
@@ -82,7 +90,7 @@ class Handler:
         settings = self._settings(call)
         require_ready(settings, Code.TRY_AGAIN)
         self._clear_leftovers(call)
-        pod = pod_of(call, self._cluster)
+        pod = call.pod = pod_of(call, self._cluster)
         last = auxiliary_chain(settings)
         plan = select_networks(pod.annotations, pod.namespace, settings, call.invocation.ifname, last)
         loaded = [load_network(one, settings, self._cluster, call.time_left) for one in plan]
@@ -106,6 +114,7 @@ class Handler:
         except BaseException as failure:
             self._removal.take_back(records, made, call.netns, failure)
             raise
+        self._events.added(pod, made)
         return answer
 
     def check(self, call: Call) -> None:
