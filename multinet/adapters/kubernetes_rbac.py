@@ -41,6 +41,21 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
         ),
         Rule(resource="events", verbs=("create", "patch"), reason="why a pod could not be attached"),
     ),
+    "devices": (
+        Rule(resource="pods", verbs=("get",), reason="the pod's resource claims"),
+        Rule(
+            group="resource.k8s.io",
+            resource="resourceclaims",
+            verbs=("get",),
+            reason="which devices DRA gave to the pod",
+        ),
+        Rule(
+            group="resource.k8s.io",
+            resource="resourceslices",
+            verbs=("list",),
+            reason="which devices of the node those are",
+        ),
+    ),
     "taint": (
         Rule(resource="nodes", verbs=("get", "patch"), reason="taking a taint off once the node is ready"),
     ),
@@ -78,8 +93,9 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
         Rule(resource="events", verbs=("create", "patch"), reason="what was decided, on the request"),
     ),
 }
-"""Role → its rules. ``daemon`` is always needed; ``taint`` and ``eviction`` where the boot safety is to do that,
-``certificate`` where nodes have certificates of their own, ``approver`` for ``multinet approve-certificates``."""
+"""Role → its rules. ``daemon`` is always needed; ``devices`` where networks take devices that DRA allocates;
+``taint`` and ``eviction`` where the boot safety is to do that, ``certificate`` where nodes have certificates of their
+own, ``approver`` for ``multinet approve-certificates``."""
 
 
 def granted(*roles: str) -> frozenset[tuple[str, str, str]]:

@@ -29,6 +29,8 @@ NADS = "network-attachment-definitions"
 EVENTS = "events"
 NODES = "nodes"
 CSRS = "certificatesigningrequests"
+CLAIMS = "resourceclaims"
+SLICES = "resourceslices"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ _RESOURCES = {
         namespaced=False,
         subresources=("status", "approval"),
     ),
+    CLAIMS: _Kind("resource.k8s.io", "v1", "ResourceClaim", subresources=("status",)),
+    SLICES: _Kind("resource.k8s.io", "v1", "ResourceSlice", namespaced=False),
 }
 _OBJECT = re.compile(
     r"(?:/namespaces/(?P<ns>[^/]+))?/(?P<res>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>[^/]+))?)?"
@@ -115,6 +119,8 @@ class APIServer:
         self.forbidden: set[tuple[str, str]] = set()
         self.budgets: set[Key] = set()
         """Pods that a disruption budget protects from eviction."""
+        self.absent: set[str] = set()
+        """API groups that this cluster doesn't have."""
         self.faults: list[Fault] = []
         self.log: list[tuple[str, str, str]] = []
         """Verb, resource, and path with query of each request that was let in."""
@@ -284,7 +290,9 @@ class _Handler(BaseHTTPRequestHandler):
         query = {key: values[-1] for key, values in parse_qs(split.query, keep_blank_values=True).items()}
         try:
             self._authenticate(api)
-            verb, resource, key, sub = self._route(split.path, query)
+            if self._discover(api, split.path):
+                return
+            verb, resource, key, sub = self._route(api, split.path, query)
             named = f"{resource}/{sub}" if sub else resource
             self._authorize(api, _RESOURCES[resource].group, named, verb)
             with api.lock:
@@ -325,8 +333,22 @@ class _Handler(BaseHTTPRequestHandler):
         if (group, named, verb) not in api.granted:
             raise Refusal(403, f'{named} is forbidden: User "multinet" cannot {verb} resource "{named}"')
 
-    def _route(self, path: str, query: dict[str, str]) -> tuple[str, str, Key | None, str]:
+    def _discover(self, api: APIServer, path: str) -> bool:
+        """Which resources there are in a group's version, which everyone may know."""
+        kinds = [(name, kind) for name, kind in _RESOURCES.items() if kind.root == path]
+        if self.command != "GET" or not kinds or kinds[0][1].group in api.absent:
+            return False
+        with api.lock:
+            api.log.append(("discover", path, self.path))
+        resources = [{"name": name, "kind": kind.kind, "namespaced": kind.namespaced} for name, kind in kinds]
+        version = kinds[0][1].api_version
+        self._answer(200, {"kind": "APIResourceList", "groupVersion": version, "resources": resources})
+        return True
+
+    def _route(self, api: APIServer, path: str, query: dict[str, str]) -> tuple[str, str, Key | None, str]:
         for resource, kind in _RESOURCES.items():
+            if kind.group in api.absent:
+                continue
             if self.command == "GET" and path == f"{kind.root}/{resource}":
                 return ("watch" if query.get("watch") in ("1", "true") else "list"), resource, None, ""
             below = path.removeprefix(kind.root) if path.startswith(kind.root + "/") else ""
@@ -667,10 +689,13 @@ def _selector(resource: str, query: dict[str, str]) -> Any:
     text = query.get("fieldSelector", "")
     if not text:
         return lambda _: True
-    name, _, value = text.partition("=")
-    if resource == PODS and name == "spec.nodeName":
-        return lambda pod: pod["spec"].get("nodeName", "") == value
-    raise Refusal(400, f"field label not supported: {name}")
+    wanted = dict(term.split("=", 1) for term in text.split(","))
+    known = {PODS: {"spec.nodeName"}, SLICES: {"spec.nodeName", "spec.driver"}}.get(resource, set())
+    for name in wanted.keys() - known:
+        raise Refusal(400, f"field label not supported: {name}")
+    return lambda one: all(
+        one["spec"].get(name.removeprefix("spec."), "") == value for name, value in wanted.items()
+    )
 
 
 def _partial(manifest: dict[str, Any]) -> dict[str, Any]:
