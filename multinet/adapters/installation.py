@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -61,12 +61,16 @@ def install(
     socket: str,
     spool: str,
     time_limit: float | None = None,
+    check: Callable[[str], None] | None = None,
 ) -> Installed:
     """Put the executable ``source`` (its bytes, or its path) into ``bin_dir`` under each of ``names``.
 
     ``socket``, ``spool`` and ``time_limit`` (seconds; None: the shim's default) go into the shim's settings
-    file; the paths are as the runtime sees them. May be repeated, for a new version or for more names. Raises
-    InstallationError, ValueError (no name, one that can't be a plugin's, or a path with a line break).
+    file; the paths are as the runtime sees them. May be repeated, for a new version or for more names.
+
+    ``check`` gets the path of the new file, which stands in ``bin_dir`` by then but has no name yet; if it
+    raises (InstallationError), nothing has changed. Raises InstallationError, ValueError (no name, one that
+    can't be a plugin's, or a path with a line break).
     """
     names = tuple(dict.fromkeys(names))
     if not names:
@@ -77,6 +81,9 @@ def install(
     content = source if isinstance(source, bytes) else read_source(source)
     digest = hashlib.sha256(content).hexdigest()
     with PluginDirectory.locked(bin_dir) as folder:
+        staged = folder.stage(names[0], content, 0o755)
+        if check is not None:
+            check(staged)
         manifest = _load(folder) or _Manifest()
         foreign = tuple(name for name in names if _is_foreign(folder, name, manifest, digest))
         manifest.files |= {name: manifest.files.get(name) for name in names}
@@ -88,7 +95,7 @@ def install(
             _save(folder, name, digest)
         folder.replace(SETTINGS_FILE, settings, 0o644)
         folder.sync()
-        folder.replace(names[0], content, 0o755)
+        folder.switch(names[0])
         for name in names[1:]:
             folder.link(names[0], name)
         folder.sync()

@@ -43,7 +43,10 @@ class PluginDirectory:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 directory = cls(folder, descriptor)
                 directory._remove_temporaries()
-                yield directory
+                try:
+                    yield directory
+                finally:
+                    directory._remove_temporaries()
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -85,13 +88,22 @@ class PluginDirectory:
 
     def replace(self, name: str, content: bytes, mode: int) -> None:
         """Put a new file under ``name``."""
+        self.stage(name, content, mode)
+        self.switch(name)
+
+    def stage(self, name: str, content: bytes, mode: int) -> str:
+        """Have the file that is to get ``name`` on disk, beside it; its path until then."""
         temporary = self._temporary(name)
         with open(temporary, "xb") as file:
             file.write(content)
             os.fchmod(file.fileno(), mode)
             file.flush()
             os.fsync(file.fileno())
-        os.rename(temporary, self.path(name))
+        return temporary
+
+    def switch(self, name: str) -> None:
+        """Give the staged file its name."""
+        os.rename(self._temporary(name), self.path(name))
 
     def link(self, existing: str, name: str) -> None:
         """Make ``name`` one more name of ``existing``; a copy, where the file system has no links."""
@@ -131,7 +143,7 @@ class PluginDirectory:
         return self.path(f".{name}{_TEMPORARY}")
 
     def _remove_temporaries(self) -> None:
-        """Those of an installation that crashed: while the directory is locked, nobody else has any."""
+        """Those of an installation that crashed or failed: while the directory is locked, nobody else has any."""
         for name in os.listdir(self._path):
             if name.startswith(".") and name.endswith(_TEMPORARY):
                 self.remove(name)

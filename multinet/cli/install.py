@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 from multinet.cli.failure import OK, Failure, UsageError
@@ -24,6 +25,8 @@ class _Part(NamedTuple):
     names: tuple[str, ...]
     content: bytes
     what: str
+    check: Callable[[str], None] | None = None
+    """Tries the new file out before it takes the old one's place. Raises InstallationError."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="delegates to install beside multinet: all, none, or names with commas between" + default,
     )
     add("--standalone", action="store_true", help="delegates that need no daemon (Python scripts)")
+    add("--shim", metavar="FILE", default="", help="a shim compiled before (default: it is compiled now)")
     add("--inline", action="store_true", help="a multinet that needs no daemon either; needs --manifests")
     add("--manifests", metavar="DIR", default="", help="the manifests that an inline multinet reads")
     add("--socket", metavar="PATH", default=DEFAULT_SOCKET, help="the daemon's socket" + default)
@@ -72,6 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _require_sense(arguments: argparse.Namespace) -> None:
     if arguments.inline and not arguments.manifests:
         raise UsageError("--inline needs --manifests DIR: with no daemon nobody watches Kubernetes")
+    if arguments.inline and arguments.shim:
+        raise UsageError("--shim doesn't go with --inline: a multinet that needs no daemon has no shim")
     if arguments.manifests and not arguments.inline:
         raise UsageError("--manifests goes with --inline; a daemon has an option of its own for it")
     from multinet.cni.errors import CNIError
@@ -100,8 +106,9 @@ def _parts(arguments: argparse.Namespace) -> list[_Part]:
         script = executables.inline_meta_plugin(options)
         parts.append(_Part((META_PLUGIN,), script, "a script that needs no daemon"))
     else:
-        content, what = executables.shim()
-        parts.append(_Part((META_PLUGIN, *(() if own_process else delegates)), content, what))
+        content, what = executables.shim(arguments.shim)
+        names = (META_PLUGIN, *(() if own_process else delegates))
+        parts.append(_Part(names, content, what, executables.require_this_version))
     if own_process and delegates:
         content = executables.standalone_delegates()
         parts.append(_Part(delegates, content, "a script that needs no daemon"))
@@ -140,7 +147,8 @@ def _put(part: _Part, arguments: argparse.Namespace) -> list[str]:
     from multinet.adapters.installation import BACKUP_SUFFIX, install
 
     spool = os.path.join(os.path.abspath(arguments.state_dir), "spool")
-    installed = install(part.names, arguments.bin_dir, part.content, os.path.abspath(arguments.socket), spool)
+    socket = os.path.abspath(arguments.socket)
+    installed = install(part.names, arguments.bin_dir, part.content, socket, spool, check=part.check)
     return [
         f"installed {', '.join(part.names)} in {arguments.bin_dir}: {part.what}",
         *(f"kept the {name} that was there as {name}{BACKUP_SUFFIX}" for name in installed.saved),
