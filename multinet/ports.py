@@ -21,6 +21,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     uid: str = ""
     annotations: Mapping[str, str] = {}
     static: bool = False
+    deleting: bool = False
+    """It has been deleted, and only its end is awaited."""
 
 
 class NotFound(Exception):

@@ -26,6 +26,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     uid: str = ""
     resource_version: str = ""
     annotations: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
 
     def kept_annotations(self) -> dict[str, str]:
         """The annotations without the one that only repeats the object."""
@@ -41,6 +42,7 @@ def pod_of(metadata: Metadata) -> Pod:
         uid=metadata.uid,
         annotations=annotations,
         static=annotations.get(CONFIG_SOURCE, "api") != "api",
+        deleting=bool(metadata.deletion_timestamp),
     )
 
 
