@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,40 +29,66 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=problem))
 
 
+class Workers:
+    """Makes workers, and ends them."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._count = itertools.count()
+
+    def make(self, cluster: Cluster | None = None, node: Node | None = None) -> Worker:
+        """A new one, installed and running; without a word its pods and networks are manifests."""
+        worker = self._worker(cluster, node)
+        worker.default_network()
+        worker.install()
+        self._start(worker)
+        return worker
+
+    def reboot(self, worker: Worker) -> Worker:
+        """As after a power failure: what is on its disk is what there is."""
+        worker.close()
+        worker.node.close()
+        again = self._worker(worker.cluster, self._stack.enter_context(Node(worker.node.disk)))
+        self._start(again)
+        return again
+
+    def _worker(self, cluster: Cluster | None, node: Node | None) -> Worker:
+        folder = self._folder / f"worker{next(self._count)}"
+        folder.mkdir()
+        node = node or self._stack.enter_context(Node(folder / "disk"))
+        worker = Worker(node, cluster or Folder(self._folder / "manifests"), folder)
+        self._stack.callback(worker.close)
+        return worker
+
+    @staticmethod
+    def _start(worker: Worker) -> None:
+        worker.start_daemon()
+        worker.containerd.start()
+
+
 @pytest.fixture
-def make_worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """``make_worker(cluster)``: containerd and our daemon run on it. In the end nothing may be left of any."""
+def workers(tmp_path: Path) -> Iterator[Workers]:
+    """For tests of several nodes, or of one that is rebooted. In the end nothing may be left of any."""
     with ExitStack() as stack:
-        made: list[Worker] = []
-
-        def make(cluster: Cluster | None = None, node: Node | None = None) -> Worker:
-            folder = tmp_path / f"worker{len(made)}"
-            folder.mkdir()
-            node = node or stack.enter_context(Node(folder / "disk"))
-            worker = Worker(node, cluster or Folder(tmp_path / "manifests"), folder)
-            stack.callback(worker.close)
-            made.append(worker)
-            worker.default_network()
-            worker.install()
-            worker.start_daemon()
-            worker.containerd.start()
-            return worker
-
-        yield make
+        yield Workers(tmp_path, stack)
+    for disk in tmp_path.glob("*/disk"):
+        shutil.rmtree(disk)
 
 
 @pytest.fixture
-def worker(make_worker: Callable[..., Worker]) -> Worker:
+def worker(workers: Workers) -> Worker:
     """A worker whose pods and networks are manifests."""
-    return make_worker()
+    return workers.make()
 
 
 @pytest.fixture
-def api_worker(tmp_path: Path, make_worker: Callable[..., Worker]) -> Iterator[tuple[Worker, Api]]:
+def api_worker(tmp_path: Path, workers: Workers) -> Iterator[tuple[Worker, Api]]:
     """A worker of a Kubernetes cluster, and the apiserver."""
-    with Node(tmp_path / "disk") as node:
+    (tmp_path / "api").mkdir()
+    with Node(tmp_path / "api" / "disk") as node:
         api = Api(node)
         try:
-            yield make_worker(api, node), api
+            yield workers.make(api, node), api
         finally:
             api.close()

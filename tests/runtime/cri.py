@@ -89,6 +89,10 @@ class Cri:
         (found,) = (one for one in status.conditions if one.type == "NetworkReady")
         return "" if found.status else f"{found.reason}: {found.message}"
 
+    def cni_config(self) -> str:
+        """The CNI configuration that containerd has loaded, as it shows it."""
+        return str(self._call("Status", messages.StatusRequest(verbose=True)).info.get("cniconfig", ""))
+
     def run(self, pod: PodSpec) -> str:
         """RunPodSandbox; the sandbox's id."""
         request = messages.RunPodSandboxRequest(config=self._config(pod))
@@ -112,7 +116,7 @@ class Cri:
         network = status.network
         ips = [network.ip, *(one.ip for one in network.additional_ips)] if network.ip else []
         namespaces = info["runtimeSpec"]["linux"]["namespaces"]
-        (netns,) = (one.get("path", "") for one in namespaces if one["type"] == "network") or ("",)
+        netns = next((one["path"] for one in namespaces if one["type"] == "network"), "")
         meta = status.metadata
         ready = status.state == messages.SANDBOX_READY
         return SandboxView(
@@ -127,7 +131,7 @@ class Cri:
             metadata={
                 "name": pod.name, "namespace": pod.namespace, "uid": pod.uid, "attempt": pod.attempt,
             },
-            hostname=pod.name,
+            hostname="" if pod.host_network else pod.name,
             port_mappings=[messages.PortMapping(**port) for port in ports],
             annotations=pod.annotations,
             linux={

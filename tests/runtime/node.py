@@ -47,7 +47,8 @@ class Node:
         """Where we find what the node has at the absolute path ``inside``."""
         if inside.startswith(DISK):
             return Path(f"{self.disk}{inside}")
-        return Path(f"/proc/{self.pid}/root{inside}")
+        # /var/run is a link to /run, and would lead back to our own
+        return Path(f"/proc/{self.pid}/root{inside.removeprefix('/var')}")
 
     def command(self, *words: str | Path) -> list[str]:
         """The command, inside."""
@@ -81,8 +82,9 @@ class Node:
         if self._stage.returncode is not None:
             return
         self.netns.close()
-        _, said = self._stage.communicate(timeout=60)
-        assert self._stage.returncode == 0, said.decode()
-        left = processes(self.namespace, self.cgroup)
+        with open(f"/proc/{self.pid}/ns/mnt"):  # held, so that no other namespace gets its number meanwhile
+            _, said = self._stage.communicate(timeout=60)
+            assert self._stage.returncode == 0, said.decode()
+            left = processes(self.namespace, self.cgroup)
         assert not left, f"processes left of {self.namespace}: {left}"
         assert not cgroup_folders(self.cgroup)

@@ -136,6 +136,10 @@ class Worker:
             CONF_FILE, json.dumps({"cniVersion": version, "name": "multinet", "plugins": [self.conf]})
         )
 
+    def cni_config(self) -> str:
+        """The configuration that the runtime works with."""
+        return self.cri.cni_config()
+
     def multinet(self, *arguments: str) -> str:
         """The command, on the node."""
         return self.node.run(sys.executable, "-m", "multinet", *arguments)
@@ -194,10 +198,10 @@ class Worker:
     def call(
         self, verb: str, container: str = "", netns: str = "", conf: Mapping[str, Any] | None = None, args: str = ""
     ) -> tuple[int, Json]:
-        """The installed shim with its configuration; exit code and what it printed."""
+        """The installed shim with its configuration, by a runtime of CNI 1.1; exit code and what it printed."""
         installed = json.loads(self.node.path(CONF_FILE).read_text())
         (plugin,) = installed["plugins"]
-        stdin = {"cniVersion": installed["cniVersion"], "name": installed["name"], **plugin, **(conf or {})}
+        stdin = {"cniVersion": "1.1.0", "name": installed["name"], **plugin, **(conf or {})}
         variables = {
             "CNI_COMMAND": verb,
             "CNI_CONTAINERID": container,
