@@ -14,6 +14,7 @@ from multinet.adapters.firewall import HostFirewall, choose_backend
 from multinet.adapters.journal import SqliteJournal
 from multinet.adapters.kernel import Kernel
 from multinet.adapters.netns import Netns
+from multinet.adapters.service_manager import inherited_listeners, notify
 from multinet.adapters.spool import Spool
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.execution import ExecutableRunner
@@ -24,10 +25,12 @@ from multinet.daemon.elsewhere import InNamespace
 from multinet.daemon.events import EventLevel, PodEvents
 from multinet.daemon.exchange import Door
 from multinet.daemon.handler import Handler
+from multinet.daemon.inherited import Inherited
 from multinet.daemon.networks import META_TYPES
 from multinet.daemon.remembered import Remembered
 from multinet.daemon.server import Server
 from multinet.daemon.service import Service
+from multinet.daemon.shared import Shared
 from multinet.daemon.wire_exchange import WireExchange
 from multinet.delegates.dhcp import dhcp
 from multinet.delegates.dhcp_interface import PodInterfaces
@@ -54,6 +57,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Where the default network is found when the configuration names none."""
     named_conf_dir: str = "/etc/cni/multus/net.d"
     """Where networks without a configuration of their own are found by name."""
+    multus_cni_dir: str = "/var/lib/cni/multus"
+    """Where Multus left what it knows of its pods."""
     bin_dir: str = ""
     """Searched for external plugins before the caller's CNI_PATH."""
     host_root: str = ""
@@ -79,6 +84,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def leases(self) -> str:
         """The directory of DHCP leases."""
         return os.path.join(self.state_dir, "dhcp")
+
+    @property
+    def plugin_path(self) -> tuple[str, ...]:
+        """Where external plugins are looked for when no caller says it."""
+        return (self.bin_dir or "/opt/cni/bin",)
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -114,13 +124,14 @@ class Application:
         self._firewall = HostFirewall(kernel.host_netns)
         backend = Remembered(lambda: choose_backend(kernel.host_netns), _BACKEND_SECONDS)
         attachments = Attachments(kernel, self._firewall, plugins, backend)
-        self.handler = Handler(
+        self.shared = Shared(
             self.cluster,
             self.journal,
             attachments,
-            options.defaults,
-            events=PodEvents(self.access.events, options.events),
+            Inherited(self.journal, options.multus_cni_dir, options.plugin_path),
+            PodEvents(self.access.events, options.events),
         )
+        self.handler = Handler(self.shared, options.defaults)
         self.service = Service(self.handler)
         self.spool = Spool(options.spool)
 
@@ -163,14 +174,16 @@ def run_daemon(options: Options) -> None:
     try:
         leases.start()
         dhcp.serve(leases)
-        server = Server(doors(application), workers=options.workers)
+        server = Server(doors(application), workers=options.workers, inherited=inherited_listeners())
         _catch_up(application)
         background = Background(application.handler, application.service, application.spool)
         server.start()
         background.start()
         _log.info("serving on %s", options.socket)
+        notify("READY=1")
         stop.wait()
         _log.info("stopping")
+        notify("STOPPING=1")
         server.stop()
         background.stop()
     finally:

@@ -16,7 +16,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
@@ -66,11 +66,13 @@ class Server:
         nested_workers: int = 4,
         backlog: int = 1024,
         receive_limit: float = 30.0,
+        inherited: Mapping[str, socket.socket] | None = None,
     ) -> None:
         """``backlog``: calls that may wait; beyond it the answer is CNI code 11 at once. ``receive_limit``:
-        seconds in which a request has to be whole.
+        seconds in which a request has to be whole. ``inherited``: listening sockets by path, that somebody else
+        made and keeps: used where a door has that path, and left there at the end.
 
-        Raises CNIError code 5 when it can't listen at one of the doors.
+        Raises CNIError code 5 when it can't listen at one of the doors, or no door has an inherited one's path.
         """
         self._receive_limit = receive_limit
         self._queues: tuple[queue.PriorityQueue[_Job], queue.PriorityQueue[_Job]] = (
@@ -84,8 +86,18 @@ class Server:
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stopping = False
         self._doors = tuple(doors)
+        given = dict(inherited or {})
+        if strange := given.keys() - {door.path for door in self._doors}:
+            raise CNIError(
+                Code.IO_FAILURE,
+                f"the service manager listens at {min(strange)}, where the daemon doesn't serve: "
+                "make its ListenStream and the daemon's --socket agree",
+            )
+        self._kept_by_others = frozenset(given)
         with ExitStack() as opened:
-            self._listeners = [opened.enter_context(listen(door.path)) for door in self._doors]
+            self._listeners = [
+                opened.enter_context(given.get(door.path) or listen(door.path)) for door in self._doors
+            ]
             opened.pop_all()
 
     def start(self) -> None:
@@ -102,7 +114,7 @@ class Server:
     def stop(self, timeout: float = 20.0) -> None:
         """Take no more calls and remove the sockets, so that callers know at once; finish those that wait.
 
-        ``timeout`` in seconds, for all of it.
+        Who calls at an inherited one waits for the next daemon. ``timeout`` in seconds, for all of it.
         """
         until = time.monotonic() + timeout
         self._stopping = True
@@ -111,8 +123,9 @@ class Server:
             self._acceptor.join(timeout)
         for listener, door in zip(self._listeners, self._doors, strict=True):
             listener.close()
-            with suppress(FileNotFoundError):
-                os.unlink(door.path)
+            if door.path not in self._kept_by_others:
+                with suppress(FileNotFoundError):
+                    os.unlink(door.path)
         for fd in (self._wake_read, self._wake_write):
             os.close(fd)
         for calls, size in zip(self._queues, self._sizes, strict=True):
