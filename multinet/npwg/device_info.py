@@ -99,14 +99,14 @@ class DeviceInfo(_Kebab, frozen=True, kw_only=True):
         return built
 
 
-def device_plugin_file(resource: str, device_id: str) -> str:
+def device_plugin_file(resource: str, device_id: str, directory: str = DEVICE_PLUGIN_DIRECTORY) -> str:
     """Path of what the device plugin says of a device of ``resource``."""
-    return f"{DEVICE_PLUGIN_DIRECTORY}/{_flat(resource)}-{_flat(device_id)}-device.json"
+    return f"{directory}/{_flat(resource)}-{_flat(device_id)}-device.json"
 
 
-def cni_file(network: str, container_id: str, ifname: str) -> str:
+def cni_file(network: str, container_id: str, ifname: str, directory: str = CNI_DIRECTORY) -> str:
     """Path of an attachment's device information; ``network`` is its display name."""
-    return f"{CNI_DIRECTORY}/{_flat(network)}-{_flat(container_id)}_{_flat(ifname)}"
+    return f"{directory}/{_flat(network)}-{_flat(container_id)}_{_flat(ifname)}"
 
 
 def _flat(part: str) -> str:
