@@ -11,7 +11,7 @@ import pytest
 
 from multinet.cni.errors import Code
 from multinet.npwg.selection import NETWORK_STATUS
-from tests.adapters.apiserver import NADS, PODS, APIServer
+from tests.adapters.apiserver import EVENTS, NADS, PODS, APIServer
 from tests.adapters.objects import NETWORKS, definition, eventually, pod, write_kubeconfig
 
 Site = Any
@@ -152,3 +152,107 @@ class TestAnnotationsFromTheRuntime:
         assert clustered.recorders.calls[0].conf["runtimeConfig"] == {ANNOTATIONS: {"colour": "blue"}}
         for container, netns in (("c0", other), ("c1", sandbox)):
             clustered.ok("DEL", container, netns, CNI_ARGS=args())
+
+
+def told(server: APIServer) -> list[tuple[str, str, str]]:
+    """Type, reason and message of the events of ``default/web`` (``u1``)."""
+    with server.lock:
+        events = list(server.objects[EVENTS].values())
+    for event in events:
+        involved = event["involvedObject"]
+        assert (involved["namespace"], involved["name"], involved["uid"]) == ("default", "web", "u1")
+    return [(event["type"], event["reason"], event["message"]) for event in events]
+
+
+class TestEvents:
+    def test_a_missing_definition(self, clustered: Site, server: APIServer) -> None:
+        server.put(PODS, pod("web", "u1", **{NETWORKS: "absent"}))
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        _, text = clustered.fails("ADD", netns=sandbox, CNI_ARGS=args(""))
+        eventually(lambda: told(server) != [])
+        [(kind, reason, message)] = told(server)
+        assert (kind, reason) == ("Warning", "NoNetworkFound")
+        expected = "cannot find a network-attachment-definition (absent) in namespace (default)"
+        assert expected in message
+        assert expected in text
+        clustered.assert_clean(sandbox)
+
+    @pytest.mark.parametrize(
+        ("annotation", "conf", "reason", "text"),
+        [
+            ("[{", {}, "InvalidNetworkConfig", "parsePodNetworkAnnotation"),
+            ("other/net1", {"namespaceIsolation": True}, "NetworkForbidden", "globalNamespaces"),
+            ("empty", {}, "NoAddressAvailable", "empty"),
+            ("odd", {}, "FailedAddingInterface", "told to fail"),
+            ("nowhere", {}, "FailedAddingInterface", "failed to find plugin"),
+        ],
+    )
+    def test_each_failure_has_one_event_with_its_reason_and_what_to_do(
+        self, clustered: Site, server: APIServer, annotation: str, conf: Any, reason: str, text: str
+    ) -> None:
+        odd = clustered.recorders.make("odd")
+        clustered.recorders.fail(odd, "ADD")
+        ipam = {"type": "host-local", "dataDir": str(clustered.leases), "subnet": "10.8.0.0/30"}
+        ipam |= {"rangeStart": "10.8.0.1", "rangeEnd": "10.8.0.1"}
+        server.put(NADS, definition("odd", {"config": json.dumps({**L2, "type": odd})}))
+        server.put(NADS, definition("nowhere", {"config": json.dumps({**L2, "type": "nowhere"})}))
+        empty = {**L2, "isGateway": True, "ipam": ipam}
+        server.put(NADS, definition("empty", {"config": json.dumps(empty)}))
+        server.put(PODS, pod("web", "u1", **{NETWORKS: annotation}))
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        clustered.fails("ADD", netns=sandbox, conf=conf, CNI_ARGS=args())
+        eventually(lambda: told(server) != [])
+        [(kind, said, message)] = told(server)
+        assert (kind, said) == ("Warning", reason)
+        assert text in message
+        clustered.assert_clean(sandbox)
+
+    def test_a_pod_made_anew_is_told_nothing(self, clustered: Site, server: APIServer) -> None:
+        server.put(PODS, pod("web", "u2"))
+        synced(clustered, server)
+        clustered.fails("ADD", netns=clustered.lab.sandbox(), CNI_ARGS=args("u1"))
+        clustered.close()
+        assert told(server) == []
+
+    def test_a_failure_told_again_counts_up(self, clustered: Site, server: APIServer) -> None:
+        server.put(PODS, pod("web", "u1", **{NETWORKS: "absent"}))
+        synced(clustered, server)
+        for turn in range(3):
+            clustered.fails("ADD", f"c{turn}", netns=clustered.lab.sandbox(), CNI_ARGS=args())
+        eventually(lambda: [event["count"] for event in server.objects[EVENTS].values()] == [3])
+
+    def test_added_interfaces_are_told_only_where_wanted(self, clustered: Site, server: APIServer) -> None:
+        """multi-network 5.17: the text of Multus, one for each network."""
+        server.put(PODS, pod("web", "u1", **{NETWORKS: "net1"}))
+        clustered.options = msgspec.structs.replace(clustered.options, events="all")
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        clustered.ok("ADD", netns=sandbox, CNI_ARGS=args())
+        eventually(lambda: len(told(server)) == 2)
+        assert told(server) == [
+            ("Normal", "AddedInterface", "Add eth0 [10.244.0.2/24 fd00:244::2/64] from cbr0"),
+            ("Normal", "AddedInterface", "Add net1 [] from default/net1"),
+        ]
+        clustered.ok("DEL", netns=sandbox, CNI_ARGS=args())
+        clustered.close()
+        assert len(told(server)) == 2
+
+    def test_none_is_none(self, clustered: Site, server: APIServer) -> None:
+        server.put(PODS, pod("web", "u1", **{NETWORKS: "absent"}))
+        clustered.options = msgspec.structs.replace(clustered.options, events="none")
+        synced(clustered, server)
+        clustered.fails("ADD", netns=clustered.lab.sandbox(), CNI_ARGS=args())
+        clustered.close()
+        assert told(server) == []
+
+    def test_an_apiserver_that_takes_no_events_fails_no_add(self, clustered: Site, server: APIServer) -> None:
+        server.put(PODS, pod("web", "u1", **{NETWORKS: "net1"}))
+        server.forbidden.add(("create", EVENTS))
+        clustered.options = msgspec.structs.replace(clustered.options, events="all")
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        clustered.ok("ADD", netns=sandbox, CNI_ARGS=args())
+        clustered.ok("DEL", netns=sandbox, CNI_ARGS=args())
+        eventually(lambda: clustered.app.access.events.dropped["api"] == 2)
