@@ -163,6 +163,12 @@ class Journal(Protocol):
     def all(self) -> list[AttachmentRecord]:
         """Every attachment, by container and position."""
 
+    def doubtful(self) -> frozenset[str]:
+        """Containers that the runtime's last list lacked, as ``doubt`` was told."""
+
+    def doubt(self, container_ids: Collection[str]) -> None:
+        """Remember these containers, and no others, as doubtful: the next list decides."""
+
 
 class Firewall(Protocol):
     """Packet rules of one network namespace (the host's), kept in tables of multinet's own, or where iptables has them.

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS attachments (
   PRIMARY KEY (container_id, ifname)
 ) WITHOUT ROWID
 """
+_DOUBTFUL = "CREATE TABLE IF NOT EXISTS doubtful (container_id TEXT PRIMARY KEY) WITHOUT ROWID"
+"""Made when it is first asked for: only a GC does."""
 VERSION = 1
 """Of the file, in SQLite's ``user_version``."""
 _PAUSE = 0.01
@@ -91,6 +93,24 @@ class SqliteJournal:
         """Every row, by container and position."""
         return self._read("ORDER BY container_id, position", ())
 
+    def doubtful(self) -> frozenset[str]:
+        """Containers that the last list of the runtime lacked."""
+        with self._lock:
+            try:
+                self._database.execute(_DOUBTFUL)
+                rows = self._database.execute("SELECT container_id FROM doubtful").fetchall()
+            except sqlite3.Error as error:
+                raise CNIError(Code.IO_FAILURE, f"cannot read journal {self.path}: {error}") from None
+        return frozenset(container_id for (container_id,) in rows)
+
+    def doubt(self, container_ids: Collection[str]) -> None:
+        """Remember these, and no others, for the next list."""
+        before = self.doubtful()
+        self._write(
+            "DELETE FROM doubtful WHERE container_id = ?", [(one,) for one in before.difference(container_ids)]
+        )
+        self._write("INSERT OR IGNORE INTO doubtful VALUES (?)", [(one,) for one in container_ids])
+
     def close(self) -> None:
         """Close the file; safe to repeat."""
         with self._lock:
@@ -106,6 +126,8 @@ class SqliteJournal:
         )
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if not rows:
+            return
         with self._lock:
             try:
                 if len(rows) == 1:  # its own transaction

@@ -76,6 +76,17 @@ def test_phases(journal: SqliteJournal) -> None:
     assert journal.all() == []
 
 
+def test_who_is_doubtful_is_remembered_by_whoever_opens_the_file(journal: SqliteJournal, path: str) -> None:
+    assert journal.doubtful() == frozenset()
+    journal.doubt({"c1", "c2"})
+    journal.doubt({"c2", "c3"})
+    other = SqliteJournal(path)
+    assert other.doubtful() == {"c2", "c3"}
+    other.doubt(())
+    other.close()
+    assert journal.doubtful() == frozenset()
+
+
 def test_everything_of_a_record_comes_back(journal: SqliteJournal) -> None:
     items = (
         Bridge(name="br", place="host", whose="shared", mtu=1400),

@@ -193,6 +193,8 @@ def test_inline_gc_removes_what_the_runtime_no_longer_knows(node) -> None:
     assert node.call("ADD", lost.path, container="c2", args="")[0] == 0
     valid = {"cni.dev/valid-attachments": [{"containerID": "c1", "ifname": "eth0"}]}
     assert node.call("GC", "", conf=valid) == (0, "")
+    assert len(files.attachments()) == 2  # missing in one list is no proof
+    assert node.call("GC", "", conf=valid) == (0, "")
     assert [found["containerID"] for found in files.attachments()] == ["c1"]
     assert set(node.lab.links(lost)) == {"lo"}
     assert "eth0" in node.lab.links(kept)

@@ -325,7 +325,8 @@ def test_gc_of_a_container_that_is_forgotten(full: Full) -> None:
     before = full.state(sandbox, other)
     full.ok("ADD", sandbox)
     full.site.restart()
-    full.site.ok("GC", conf={"cniVersion": "1.1.0", "cni.dev/valid-attachments": valid})
+    for _ in range(2):  # missing in one list is no proof
+        full.site.ok("GC", conf={"cniVersion": "1.1.0", "cni.dev/valid-attachments": valid})
     assert not changes(before, full.state(sandbox, other))
     full.site.ok("CHECK", "c2", netns=other, pod="other")
     full.site.ok("DEL", "c2", netns=other, pod="other")
@@ -547,7 +548,8 @@ class TestFlannel:
         sandbox = node.lab.sandbox()
         node.site.pod()
         node.ok("ADD", sandbox)
-        node.site.ok("GC", conf={"cniVersion": "1.1.0", "cni.dev/valid-attachments": []})
+        for _ in range(2):
+            node.site.ok("GC", conf={"cniVersion": "1.1.0", "cni.dev/valid-attachments": []})
         assert not changes(before, node.state()) and self.kept(node) == []
         node.ok("ADD", sandbox)
         node.site.restart()
