@@ -20,7 +20,7 @@ from multinet.core.selection import select_networks
 from multinet.core.settings import Settings
 from multinet.daemon.attachments import Attachments
 from multinet.daemon.call import Call
-from multinet.daemon.collection import Pairs, collect
+from multinet.daemon.collection import Pairs, collect, missing, sandbox_is_gone
 from multinet.daemon.events import NoEvents, PodEvents
 from multinet.daemon.executables import require_executables
 from multinet.daemon.gate import Gate
@@ -133,14 +133,17 @@ class Handler:
         self._removal.detach_container(call.invocation.container_id, call.netns)
 
     def gc(self, call: Call) -> None:
-        """Remove whatever belongs to containers that the runtime no longer knows; no list: nothing."""
+        """Remove whatever belongs to containers that are gone, by the runtime's list and not by that alone.
+
+        No list: nothing.
+        """
         valid = valid_attachments(call.conf)
         if valid is None:
             return
         containers = {container_id for container_id, _ in valid}
-        # One that is being added is younger than the runtime's list.
-        known = {record.container_id for record in self._journal.all() if record.phase != "adding"}
-        for container_id in known - containers:
+        found = missing(self._journal.all(), containers, self._journal.doubtful(), sandbox_is_gone)
+        self._journal.doubt(found.doubtful)
+        for container_id in found.forsaken:
             with self._turns.of(container_id, call.deadline):
                 self._removal.detach_container(container_id)
         # What an ADD takes after the list was made would be collected with the rubbish.
