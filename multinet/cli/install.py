@@ -14,9 +14,11 @@ from multinet.shim import CNI_VERSIONS, DEFAULT_SOCKET
 SUMMARY = "Install the executables and the runtime's configuration, or upgrade them."
 EXAMPLE = """\
 multinet install --plugins bridge,host-local
+multinet install --systemd --manifests /etc/multinet/manifests
 multinet install --inline --manifests /etc/multinet/manifests   # no daemon at all"""
 
 META_PLUGIN = "multinet"
+UNIT_DIR = "/etc/systemd/system"
 
 
 class _Part(NamedTuple):
@@ -42,8 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--standalone", action="store_true", help="delegates that need no daemon (Python scripts)")
     add("--shim", metavar="FILE", default="", help="a shim compiled before (default: it is compiled now)")
+    add("--systemd", action="store_true", help="units for the daemon too; needs --manifests or --kubeconfig")
+    add("--unit-dir", metavar="DIR", default=UNIT_DIR, help="where units go" + default)
     add("--inline", action="store_true", help="a multinet that needs no daemon either; needs --manifests")
-    add("--manifests", metavar="DIR", default="", help="the manifests that an inline multinet reads")
+    add(
+        "--manifests",
+        metavar="DIR",
+        default="",
+        help="the manifests that an inline multinet, or the unit's, reads",
+    )
+    add("--kubeconfig", metavar="FILE", default="", help="how the unit's daemon reaches Kubernetes")
     add("--socket", metavar="PATH", default=DEFAULT_SOCKET, help="the daemon's socket" + default)
     add("--state-dir", metavar="DIR", default="/var/lib/multinet", help="journal and spool" + default)
     add("--no-conf", action="store_true", help="leave the runtime's configuration alone")
@@ -66,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
         parts = _parts(arguments)
         if not arguments.no_conf:
             runtime_conf.require_ours(arguments.conf_dir)
-        done = _install(parts, arguments)
+        units = _units(arguments) if arguments.systemd else {}
+        done = _install(parts, units, arguments)
     except (InstallationError, ValueError) as error:
         raise Failure(str(error)) from None
     print("\n".join(done))
@@ -78,8 +89,18 @@ def _require_sense(arguments: argparse.Namespace) -> None:
         raise UsageError("--inline needs --manifests DIR: with no daemon nobody watches Kubernetes")
     if arguments.inline and arguments.shim:
         raise UsageError("--shim doesn't go with --inline: a multinet that needs no daemon has no shim")
-    if arguments.manifests and not arguments.inline:
-        raise UsageError("--manifests goes with --inline; a daemon has an option of its own for it")
+    if arguments.systemd and arguments.inline:
+        raise UsageError("--systemd doesn't go with --inline: there is no daemon to start")
+    if arguments.systemd and bool(arguments.manifests) == bool(arguments.kubeconfig):
+        raise UsageError(
+            "--systemd needs --manifests DIR or --kubeconfig FILE: where the daemon learns of pods"
+        )
+    if arguments.kubeconfig and not arguments.systemd:
+        raise UsageError("--kubeconfig goes with --systemd; a daemon has an option of its own for it")
+    if arguments.manifests and not arguments.inline and not arguments.systemd:
+        raise UsageError(
+            "--manifests goes with --inline or --systemd; a daemon has an option of its own for it"
+        )
     from multinet.cni.errors import CNIError
     from multinet.cni.names import validate_network_name
 
@@ -129,17 +150,37 @@ def _delegates(plugins: str) -> tuple[str, ...]:
     return names
 
 
-def _install(parts: list[_Part], arguments: argparse.Namespace) -> list[str]:
+def _units(arguments: argparse.Namespace) -> dict[str, bytes]:
+    """The units, made but not yet written. Raises InstallationError, ValueError."""
+    import sys
+
+    from multinet.cli import systemd_units
+
+    systemd_units.require_ours(arguments.unit_dir)
+    options = ("socket", "state_dir", "conf_dir", "bin_dir", "manifests", "kubeconfig")
+    given = {name: getattr(arguments, name) for name in options}
+    command = [sys.executable, "-I", "-m", "multinet", "daemon"]
+    command += [f"--{name.replace('_', '-')}={os.path.abspath(path)}" for name, path in given.items() if path]
+    return systemd_units.compose(command, os.path.abspath(arguments.socket))
+
+
+def _install(parts: list[_Part], units: dict[str, bytes], arguments: argparse.Namespace) -> list[str]:
     """What was done; a first installation that fails midway is taken out again."""
     from multinet.adapters.installation import MANIFEST, uninstall
+    from multinet.cli import systemd_units
 
     is_upgrade = os.path.exists(os.path.join(arguments.bin_dir, MANIFEST))
     try:
         done = [line for part in parts for line in _put(part, arguments)]
+        if units:
+            done += [f"wrote {path}" for path in systemd_units.write(arguments.unit_dir, units)]
+            done.append("to start it: systemctl daemon-reload && systemctl enable --now multinet.service")
         return done if arguments.no_conf else done + _configure(arguments)
     except BaseException:
         if not is_upgrade:
             uninstall(arguments.bin_dir)
+            if units:
+                systemd_units.remove(arguments.unit_dir)
         raise
 
 

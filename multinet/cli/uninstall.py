@@ -27,19 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_runtime_folders(parser)
     add("--state-dir", metavar="DIR", default="/var/lib/multinet", help="journal and spool" + default)
     add("--socket", metavar="PATH", default=DEFAULT_SOCKET, help="the daemon's socket" + default)
+    add("--unit-dir", metavar="DIR", default="/etc/systemd/system", help="where units are" + default)
     add("--purge", action="store_true", help="remove journal and spool too; refused while they are needed")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The configuration goes first, so that no runtime looks for executables that are gone."""
     from multinet.adapters.installation import BACKUP_SUFFIX, InstallationError, uninstall
-    from multinet.cli import runtime_conf
+    from multinet.cli import runtime_conf, systemd_units
 
     if arguments.purge:
         _require_unused(arguments)
     try:
         path = runtime_conf.remove(arguments.conf_dir)
         done = uninstall(arguments.bin_dir)
+        units = systemd_units.remove(arguments.unit_dir)
     except InstallationError as error:
         raise Failure(str(error)) from None
     if path:
@@ -50,7 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
     for name in done.left:
         kept = f"; its backup is {name}{BACKUP_SUFFIX}" if _has_backup(arguments.bin_dir, name) else ""
         print(f"left {name} in {arguments.bin_dir}: it is somebody else's by now{kept}")
-    if not path and not any((done.removed, done.restored, done.left)):
+    for unit in units:
+        print(f"removed {unit}")
+    if units:
+        print("to have systemd forget them: systemctl daemon-reload")
+    if not path and not units and not any((done.removed, done.restored, done.left)):
         print("nothing was installed")
     if arguments.purge:
         _purge(arguments.state_dir)
