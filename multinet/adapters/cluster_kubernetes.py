@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from typing import Any, TypeVar
@@ -29,12 +30,17 @@ _TOLERATED = 30.0
 _PATCH_AGAIN = 300.0
 """After a 403 for the patch the longer way is taken for this long (seconds); RBAC may be mended meanwhile."""
 _OWNER = (("fieldManager", "multinet"),)
+_STATIC_UID = re.compile(r"[0-9a-f]{32}|")
+"""The UID of a static pod as kubelet makes it, a hash; others are UUIDs with hyphens. "": a runtime that tells none."""
+_ALIVE = "status.phase!=Succeeded,status.phase!=Failed"
 
 
 class KubernetesCluster:
     """Pods of this node and all NetworkAttachmentDefinitions, followed by one watch each.
 
-    A look-up is answered from memory; only an object that isn't there, or a pod of another UID, costs a GET.
+    A look-up is answered from memory. A pod that isn't there, or has another UID, is awaited for a moment: its
+    watch is seldom further behind. Then, and for a definition at once, it costs a GET. Pods that have ended
+    aren't kept.
     The network-status is one JSON merge patch of ``pods/status``. Nothing here waits for the apiserver at
     construction: it may come up later. ``requests`` counts the requests made, by (verb, resource).
 
@@ -45,8 +51,9 @@ class KubernetesCluster:
     def __init__(self, config: KubernetesConfig) -> None:
         """Raises InvalidConfig when ``config`` and the environment give no way to an API at all."""
         require_way_in(config)
+        self._config = config
         self._session = Session(config)
-        self._pods = Informer(self._session, config, PODS, f"spec.nodeName={config.node}")
+        self._pods = Informer(self._session, config, PODS, f"spec.nodeName={config.node},{_ALIVE}")
         self._definitions = Informer(self._session, config, DEFINITIONS)
         self._replace_until = 0.0
         self._pods.start()
@@ -84,7 +91,11 @@ class KubernetesCluster:
         if cached is not None and belongs(cached, uid):
             return cached
         what = require_names("pod", namespace, name)
-        return require_same_pod(self._fetch(PODS, namespace, name, what, time.monotonic() + timeout), uid)
+        deadline = time.monotonic() + timeout
+        config = self._config
+        patience = config.mirror_patience if _STATIC_UID.fullmatch(uid) else config.pod_patience
+        seen = self._pods.awaited(namespace, name, lambda pod: belongs(pod, uid), min(patience, timeout / 2))
+        return seen or require_same_pod(self._fetch(PODS, namespace, name, what, deadline), uid)
 
     def attachment_definition(
         self, namespace: str, name: str, timeout: float = 10.0

@@ -37,6 +37,10 @@ class KubernetesConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Objects a page."""
     connections: int = 8
     """Requests at once, and connections kept open; the two watches have their own beside them."""
+    pod_patience: float = 0.25
+    """How long a pod that isn't in memory yet is awaited there before the apiserver is asked for it."""
+    mirror_patience: float = 2.5
+    """The same for a pod that may be a static one: kubelet may be about to make its mirror pod."""
     watch_seconds: int = 300
     """A watch is asked to end between this and twice this, at random: so load spreads over apiservers."""
     retry_base: float = 0.5

@@ -7,6 +7,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -55,6 +56,7 @@ class Informer(Generic[V]):
         self._resource = resource
         self._selector = (("fieldSelector", field_selector),) if field_selector else ()
         self._objects: dict[_Key, V] = {}
+        self._changed = threading.Condition()
         self._version = _ANY
         self._must_list = True
         self._failing_since: float | None = time.monotonic()
@@ -71,6 +73,21 @@ class Informer(Generic[V]):
     def get(self, namespace: str, name: str) -> V | None:
         """The object as last seen."""
         return self._objects.get((namespace, name))
+
+    def awaited(self, namespace: str, name: str, wanted: Callable[[V], bool], timeout: float) -> V | None:
+        """The object as soon as it is there and ``wanted``; None after ``timeout`` seconds.
+
+        None at once while the copy isn't followed: then nothing can come.
+        """
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                found = self.get(namespace, name)
+                if found is not None and wanted(found):
+                    return found
+                left = deadline - time.monotonic()
+                if left <= 0 or self._failing_since is not None or not self._changed.wait(left):
+                    return None
 
     def all(self) -> list[V]:
         """Every object as last seen."""
@@ -145,8 +162,10 @@ class Informer(Generic[V]):
                 raise
             # The version known here is none that this apiserver can start from (it was restored, or lags).
             objects, version = self._pages(_LATEST)
-        self._objects, self._version, self._must_list = objects, version, False
-        self._going_well()
+        with self._changed:
+            self._objects, self._version, self._must_list = objects, version, False
+            self._going_well()
+            self._changed.notify_all()
         self._synced.set()
 
     def _pages(self, version: str) -> tuple[dict[_Key, V], str]:
@@ -187,7 +206,9 @@ class Informer(Generic[V]):
 
     def _apply(self, event: Event) -> None:
         if event.type in ("ADDED", "MODIFIED"):
-            self._version = self._put(self._objects, event.object)
+            with self._changed:
+                self._version = self._put(self._objects, event.object)
+                self._changed.notify_all()
             return
         head = _HEAD.decode(event.object)
         if event.type == "ERROR":

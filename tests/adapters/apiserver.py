@@ -689,13 +689,22 @@ def _selector(resource: str, query: dict[str, str]) -> Any:
     text = query.get("fieldSelector", "")
     if not text:
         return lambda _: True
-    wanted = dict(term.split("=", 1) for term in text.split(","))
-    known = {PODS: {"spec.nodeName"}, SLICES: {"spec.nodeName", "spec.driver"}}.get(resource, set())
-    for name in wanted.keys() - known:
-        raise Refusal(400, f"field label not supported: {name}")
-    return lambda one: all(
-        one["spec"].get(name.removeprefix("spec."), "") == value for name, value in wanted.items()
+    terms = [re.split("(!?=)", term, maxsplit=1) for term in text.split(",")]
+    known = {PODS: {"spec.nodeName", "status.phase"}, SLICES: {"spec.nodeName", "spec.driver"}}.get(
+        resource, set()
     )
+    for name, *_ in terms:
+        if name not in known:
+            raise Refusal(400, f"field label not supported: {name}")
+
+    def chosen(one: dict[str, Any]) -> bool:
+        parts = ((name.split("."), relation, value) for name, relation, value in terms)
+        return all(
+            (one.get(part, {}).get(field, "") == value) == (relation == "=")
+            for (part, field), relation, value in parts
+        )
+
+    return chosen
 
 
 def _partial(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,14 @@ class DirectoryWorld:
 class KubernetesWorld:
     def __init__(self, server: APIServer, kubeconfig: Path) -> None:
         self.server = server
-        self.config = KubernetesConfig(node="n1", kubeconfig=str(kubeconfig), retry_base=0.05, retry_cap=0.2)
+        self.config = KubernetesConfig(
+            node="n1",
+            kubeconfig=str(kubeconfig),
+            retry_base=0.05,
+            retry_cap=0.2,
+            pod_patience=0.05,
+            mirror_patience=0.05,
+        )
 
     @staticmethod
     def _resource(manifest: dict[str, Any]) -> str:

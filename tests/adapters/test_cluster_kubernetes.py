@@ -43,7 +43,8 @@ def start(tmp_path: Path, server: APIServer) -> Iterator[Start]:
         synced: bool = True, url: str = "", user: dict[str, Any] | None = None, **limits: Any
     ) -> KubernetesCluster:
         kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", url or server.url, user)
-        limits = {"retry_base": 0.05, "retry_cap": 0.2, "kubeconfig": str(kubeconfig)} | limits
+        quick = {"retry_base": 0.05, "retry_cap": 0.2, "pod_patience": 0.05, "mirror_patience": 0.05}
+        limits = quick | {"kubeconfig": str(kubeconfig)} | limits
         cluster = KubernetesCluster(KubernetesConfig(node="n1", **limits))
         started.append(cluster)
         assert not synced or cluster.synced(10), cluster.problem
@@ -101,6 +102,83 @@ def test_a_pod_that_is_bound_to_this_node_enters_the_cache(server: APIServer, st
     server.put(PODS, waiting)
     server.put(PODS, pod("web", "u1"))
     eventually(lambda: cluster._pods.get("default", "web") is not None)
+
+
+def test_pods_that_have_ended_are_not_kept(server: APIServer, start: Start) -> None:
+    for name, phase in (("job", "Succeeded"), ("crashed", "Failed"), ("web", "Running"), ("new", "")):
+        manifest = pod(name, name)
+        manifest["status"] = {"phase": phase} if phase else {}
+        server.put(PODS, manifest)
+    cluster = start()
+    assert {one.name for one in cluster.pods()} == {"web", "new"}
+    eventually(lambda: server.watches_open == 2)
+    manifest = pod("web", "web")
+    manifest["status"] = {"phase": "Succeeded"}
+    server.put(PODS, manifest)
+    eventually(lambda: [one.name for one in cluster.pods()] == ["new"])
+
+
+def test_the_nodes_pods_are_not_known_before_the_first_list(tmp_path: Path, start: Start) -> None:
+    with refusing_port() as port:
+        cluster = start(synced=False, url=f"http://127.0.0.1:{port}")
+        with pytest.raises(ClusterUnavailable, match="aren't known yet"):
+            cluster.pods()
+
+
+STATIC = "0123456789abcdef0123456789abcdef"
+LATER = 0.3
+
+
+@pytest.mark.parametrize("uid", ["u1", STATIC, ""])
+def test_a_pod_that_the_watch_brings_a_moment_later_costs_no_request(
+    server: APIServer, start: Start, uid: str
+) -> None:
+    """multi-network 4.19: kubelet may be quicker than the watch."""
+    cluster = start(pod_patience=5.0, mirror_patience=5.0)
+    eventually(lambda: server.watches_open == 2)
+    source = {"kubernetes.io/config.source": "file"} if uid == STATIC else {}
+    threading.Timer(LATER, lambda: server.put(PODS, pod("web", "u1", **source))).start()
+    assert cluster.pod("default", "web", uid).uid == "u1"
+    assert ("get", PODS) not in cluster.requests
+
+
+def test_a_pod_made_anew_that_the_watch_brings_a_moment_later(server: APIServer, start: Start) -> None:
+    server.put(PODS, pod("web-0", "u1"))
+    cluster = start(pod_patience=5.0)
+    eventually(lambda: server.watches_open == 2)
+    threading.Timer(LATER, lambda: server.put(PODS, pod("web-0", "u2"))).start()
+    threading.Timer(0.1, lambda: server.delete(PODS, "default", "web-0")).start()
+    assert cluster.pod("default", "web-0", "u2").uid == "u2"
+    assert ("get", PODS) not in cluster.requests
+
+
+def test_only_what_may_be_a_static_pod_is_awaited_long(server: APIServer, start: Start) -> None:
+    """multi-network 5.8: kubelet makes the mirror pod beside the sandbox."""
+    cluster = start(pod_patience=0.05, mirror_patience=0.8)
+    eventually(lambda: server.watches_open == 2)
+    for uid, least, most in (
+        ("6d5c5a4e-7a0e-4f0e-9f51-2b1f6f0c9a11", 0, 0.6),
+        (STATIC, 0.8, 3),
+        ("", 0.8, 3),
+    ):
+        began = time.monotonic()
+        with pytest.raises(NotFound):
+            cluster.pod("default", "web", uid)
+        assert least <= time.monotonic() - began < most
+    assert cluster.requests["get", PODS] == 3
+
+
+def test_nothing_is_awaited_while_the_watch_is_down(server: APIServer, start: Start) -> None:
+    cluster = start(pod_patience=5.0, retry_base=0.5, retry_cap=30.0)
+    eventually(lambda: server.watches_open == 2)
+    server.faults.append(Fault("watch", PODS, status=503, times=1000))
+    server.end_watches()
+    eventually(lambda: "503" in cluster.problem, seconds=40)
+    server.put(PODS, pod("web", "u1"))
+    began = time.monotonic()
+    assert cluster.pod("default", "web", "u1").uid == "u1"
+    assert time.monotonic() - began < 2
+    assert cluster.requests["get", PODS] == 1
 
 
 def test_the_copy_of_the_manifest_that_kubectl_keeps_is_not_held(server: APIServer, start: Start) -> None:
@@ -737,7 +815,7 @@ def test_in_a_pod_with_a_rotating_token(
 ) -> None:
     tls_server.tokens = {"first"}
     tls_server.put(PODS, pod("web", "u1"))
-    limits = {"retry_base": 0.05, "retry_cap": 0.2}
+    limits = {"retry_base": 0.05, "retry_cap": 0.2, "pod_patience": 0.05, "mirror_patience": 0.05}
     cluster = KubernetesCluster(KubernetesConfig(node="n1", service_account=str(service_account), **limits))
     try:
         assert cluster.synced(10), cluster.problem
