@@ -60,7 +60,7 @@ bench: setup ## Latency, throughput and memory against `ip -batch` and the Go pl
 lock: ## Resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-annotate \
 	    --no-header --output-file requirements.lock pyproject.toml tools/build.in
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra firewalld --no-annotate \
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra certificates --extra firewalld --no-annotate \
 	    --no-header --constraint requirements.lock --output-file deploy/image/requirements.lock pyproject.toml
 
 clean: ## Remove what was built and installed here
