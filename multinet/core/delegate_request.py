@@ -97,33 +97,26 @@ def delegate_args(args: str, planned: PlannedAttachment, uid: str = "") -> str:
     return ";".join(f"{key}={value}" for key, value in (pairs | wanted).items())
 
 
-def prepare(
-    network: Mapping[str, Any], planned: PlannedAttachment, device_id: str = "", cni_version: str = ""
-) -> dict[str, Any]:
+def prepare(network: Mapping[str, Any], planned: PlannedAttachment, cni_version: str = "") -> dict[str, Any]:
     """The network's configuration as its plugins get it; ``network`` itself stays as it is.
 
-    The element's ``cni-args`` go into ``args.cni`` of every plugin and win over what is there; the device
-    that was allocated goes in as ``deviceID`` and ``pciBusID``; a list without a version takes
-    ``cni_version``. Raises InvalidConfig (code 7) if ``args`` or ``args.cni`` is no object.
+    The element's ``cni-args`` go into ``args.cni`` of every plugin and win over what is there; a list without a
+    version takes ``cni_version``. Raises InvalidConfig (code 7) if ``args`` or ``args.cni`` is no object.
     """
-    added = {"deviceID": device_id, "pciBusID": device_id} if device_id else {}
     cni_args = planned.selection.cni_args if planned.selection else {}
     if network.get("type"):
-        return _extended(network, added, cni_args, "$")
+        return _extended(network, cni_args, "$")
     prepared = dict(network)
     if cni_version and not prepared.get("cniVersion"):
         prepared["cniVersion"] = cni_version
     prepared["plugins"] = [
-        _extended(plugin, added, cni_args, f"$.plugins[{index}]")
-        for index, plugin in enumerate(network["plugins"])
+        _extended(plugin, cni_args, f"$.plugins[{index}]") for index, plugin in enumerate(network["plugins"])
     ]
     return prepared
 
 
-def _extended(
-    plugin: Mapping[str, Any], added: Mapping[str, str], cni_args: Mapping[str, Any], path: str
-) -> dict[str, Any]:
-    extended = {**plugin, **added}
+def _extended(plugin: Mapping[str, Any], cni_args: Mapping[str, Any], path: str) -> dict[str, Any]:
+    extended = dict(plugin)
     if cni_args:
         args = _object(extended.get("args"), f"{path}.args")
         args["cni"] = _object(args.get("cni"), f"{path}.args.cni") | dict(cni_args)

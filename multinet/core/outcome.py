@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -26,8 +27,8 @@ def after_route_plan(record: AttachmentRecord, plan: DefaultRoutePlan) -> Attach
     removed = {family for ifname, family in plan.remove if ifname == record.ifname}
     installed = tuple(route for ifname, route in plan.install if ifname == record.ifname)
     before = record.parsed_result()
-    kept = tuple(route for route in before.routes if default_family(route) not in removed)
-    routes = (*kept, *(route for route in installed if route not in kept))
+    replaced = removed | {default_family(route) for route in installed}
+    routes = (*(route for route in before.routes if default_family(route) not in replaced), *installed)
     result = msgspec.structs.replace(before, routes=routes)
     applied = {
         kind: tuple(item for item in items if not _is_removed(item, removed))
@@ -35,27 +36,52 @@ def after_route_plan(record: AttachmentRecord, plan: DefaultRoutePlan) -> Attach
     }
     if applied and installed:  # a plugin in process compares with what is recorded, others with the result
         first = next(iter(applied))
-        added = (_as_item(record.ifname, route) for route in installed)
-        applied[first] += tuple(item for item in added if item not in applied[first])
+        there = [(item.dst, item.gateways) for item in _routes_of(applied)]
+        added = [_as_item(record.ifname, route) for route in installed]
+        applied[first] += tuple(item for item in added if (item.dst, item.gateways) not in there)
     version = (record.result or {}).get("cniVersion", "1.1.0")
     return msgspec.structs.replace(record, result=result.as_version(version), applied=applied)
 
 
-def pod_status(records: Sequence[AttachmentRecord], made: Sequence[Attached]) -> str:
+def pod_status(
+    records: Sequence[AttachmentRecord],
+    made: Sequence[Attached],
+    devices: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
     """The text of the network-status annotation, the default network's interfaces first.
 
-    ``made`` are the records as the route plan sees them.
+    ``made`` are the records as the route plan sees them; ``devices`` is the device information by interface.
     """
+    known = devices or {}
     gateways = effective_gateways(made)
     return network_status(
         entry
         for record, one, mine in zip(records, made, gateways, strict=True)
-        for entry in status_entries(record.name, one.result, is_default=record.position == 0, gateways=mine)
+        for entry in status_entries(
+            record.name,
+            one.result,
+            is_default=record.position == 0,
+            device_info=known.get(record.ifname),
+            gateways=mine,
+        )
     )
 
 
+def _routes_of(applied: Mapping[str, tuple[AnyItem, ...]]) -> list[Route]:
+    """The routes of the main table among what was applied."""
+    items = (item for items in applied.values() for item in items)
+    return [item for item in items if isinstance(item, Route) and item.table == MAIN_TABLE]
+
+
 def _as_item(ifname: str, route: ResultRoute) -> Route:
-    return Route(link=ifname, dst=route.dst, gateways=(route.gw,) if route.gw else (), metric=route.priority)
+    return Route(
+        link=ifname,
+        dst=route.dst,
+        gateways=(route.gw,) if route.gw else (),
+        metric=route.priority,
+        mtu=route.mtu,
+        advmss=route.advmss,
+    )
 
 
 def _is_removed(item: AnyItem, families: Collection[Family | None]) -> bool:

@@ -35,6 +35,10 @@ class AttachmentRecord(msgspec.Struct, frozen=True, kw_only=True):
     """``CNI_ARGS`` of the attachment's plugins."""
     path: tuple[str, ...] = ()
     capability_args: dict[str, Any] = {}
+    resource_name: str = ""
+    """The extended resource that ``device_id`` is one of."""
+    device_id: str = ""
+    """The device that it was given; no other pod gets it while the attachment is there."""
     default_route: tuple[str, ...] | None = None
     applied: dict[str, tuple[AnyItem, ...]] = {}
     """Place and type of a plugin in its network (``0:bridge``) → what the engine applied for it; external plugins

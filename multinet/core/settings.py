@@ -71,6 +71,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Folder beside the cluster network's file: its ``*.conf`` are chained as one more network, the last."""
     strict_capabilities: bool = False
     """An attachment fails when no plugin declares a capability that its element asks for."""
+    strict_devices: bool = False
+    """An attachment fails when its network names a resource and the pod has no device left of it; without, only
+    those fail whose plugins can do nothing without a device.
+    """
     log_level: str = "panic"
     log_file: str = ""
     log_to_stderr: bool = True

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from multinet.adapters.device_info_files import DeviceInfoFiles
 from multinet.adapters.kernel import Kernel, NetworkStack
 from multinet.adapters.netns import Netns
 from multinet.cni import chain
@@ -42,11 +43,13 @@ class Attachments:
         firewall: Firewall,
         external: Executor,
         masquerade_backend: Callable[[], str],
+        device_files: DeviceInfoFiles | None = None,
     ) -> None:
         self.kernel = kernel
         self._firewall = firewall
         self._external = external
         self._masquerade_backend = masquerade_backend
+        self._device_files = device_files or DeviceInfoFiles()
 
     def node(self, call: Call) -> Node:
         """The node as one call may use it."""
@@ -85,6 +88,7 @@ class Attachments:
         begun.append(record)
         result: dict[str, Any] | None = None
         try:
+            self._tell_device(record)
             made = chain.add(
                 network,
                 _invocation(record, "ADD"),
@@ -120,6 +124,15 @@ class Attachments:
             cancel_fd=call.cancel_fd,
         )
 
+    def devices(self, records: Sequence[AttachmentRecord]) -> dict[str, dict[str, Any]]:
+        """Interface name → what is known of its device, of those that have one and of which anything is known."""
+        read = {
+            record.ifname: self._device_files.read(device_info_file(record))
+            for record in records
+            if device_info_file(record)
+        }
+        return {ifname: info for ifname, info in read.items() if info is not None}
+
     def detach(self, record: AttachmentRecord, node: Node) -> None:
         """Remove it, by what ADD recorded; without a sandbox in ``node``, that is gone. Raises CNIError."""
         chain.delete(
@@ -130,6 +143,9 @@ class Attachments:
             capability_args=record.capability_args,
             deadline=time.monotonic() + CLEAN_UP_LIMIT,
         )
+        file = device_info_file(record)
+        if file:
+            self._device_files.remove(file)
 
     def detach_all(self, records: Sequence[AttachmentRecord], netns: Netns | None) -> dict[str, CNIError]:
         """Remove all of a container's attachments, the last made first; interface name → why it failed.
@@ -188,6 +204,12 @@ class Attachments:
         with self.kernel.open(netns) as stack:
             yield stack
 
+    def _tell_device(self, record: AttachmentRecord) -> None:
+        """Leave what the device plugin says of the device where the attachment's plugins find it."""
+        file = device_info_file(record)
+        if file and record.device_id:
+            self._device_files.copy(record.resource_name, record.device_id, file)
+
     def _drop_links(self, records: Sequence[AttachmentRecord], sandbox: NetworkStack) -> None:
         for owner in {record.owner.group: record.owner for record in records}.values():
             host = self.kernel.host
@@ -209,6 +231,12 @@ class Attachments:
             sandbox,
             cancelled,
         )
+
+
+def device_info_file(record: AttachmentRecord) -> str:
+    """The attachment's device information file; "" when it has none, as the default network never has."""
+    path: Any = record.capability_args.get("CNIDeviceInfoFile") if record.position else None
+    return path if isinstance(path, str) else ""
 
 
 def network_of(record: AttachmentRecord) -> NetworkList:

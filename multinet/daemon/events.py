@@ -43,8 +43,9 @@ _SILENT = frozenset({Code.POD})
 """The pod is gone, or another one has its name: there is nobody to tell."""
 _FORBIDDEN = ("namespace isolation enabled", "NetworkForbidden")
 _UNSERVED = ("is asked for, but no plugin", _INVALID)
-_OF_ATTACHMENT = (_FORBIDDEN, _UNSERVED)
-"""Code 105 has three causes: the texts are as stable as codes (Multus' callers match on them) and tell which."""
+_WITHOUT_DEVICE = ('of resource "', "DeviceNotAssigned")
+_OF_ATTACHMENT = (_FORBIDDEN, _UNSERVED, _WITHOUT_DEVICE)
+"""Code 105 has four causes: the texts are as stable as codes (Multus' callers match on them) and tell which."""
 
 
 class NoEvents:
@@ -84,6 +85,13 @@ class PodEvents:
             if event is not None:
                 self._events.record(pod, event)
 
+    def without_device(self, pod: Pod, warnings: Iterable[str]) -> None:
+        """A Warning for each network that is attached without the device that its resource should have brought."""
+        if self._level == "none" or not pod.name:
+            return
+        for text in warnings:
+            self._events.record(pod, Event(reason=_WITHOUT_DEVICE[1], message=text))
+
     def _tell(self, call: Call, event: Event) -> None:
         try:
             pod = call.pod or named_pod(call)
@@ -100,9 +108,7 @@ def added_interface(record: AttachmentRecord) -> Event | None:
         return None
     addresses = " ".join(ip.address for ip in result.ips)
     source = f" from {record.name}" if record.name else ""
-    return Event(
-        reason="AddedInterface", message=f"Add {record.ifname} [{addresses}]{source}", warning=False
-    )
+    return Event(reason="AddedInterface", message=f"Add {record.ifname} [{addresses}]{source}", warning=False)
 
 
 def failed_attachment(error: CNIError) -> Event | None:

@@ -32,6 +32,12 @@ class LoadedNetwork(msgspec.Struct, frozen=True):
 
     name: str
     network: NetworkList
+    resource_name: str = ""
+    """The extended resource that it takes a device of; empty for none."""
+    device_id: str = ""
+    """The device of that resource that it was given; empty for none."""
+    device_info_file: str = ""
+    """Where its plugins find, or leave, what is known of the device; empty for none."""
 
 
 def load_network(
@@ -52,7 +58,7 @@ def load_network(
         raise CNIError(
             Code.INVALID_CONFIG, f"network {name} is multinet itself: it cannot be its own delegate"
         )
-    return LoadedNetwork(name, network)
+    return LoadedNetwork(name, network, definition.resource_name if definition else "")
 
 
 def auxiliary_chain(settings: Settings) -> tuple[InlineNetwork, ...]:

@@ -34,7 +34,11 @@ def new_record(
         netns_identity=call.netns.identity if call.netns else (0, 0),
         args=delegate_args(invocation.args, planned, pod.uid),
         path=path,
-        capability_args=capability_args(planned, _runtime_config(call, loaded.network)),
+        capability_args=capability_args(
+            planned, _runtime_config(call, loaded.network), loaded.device_id, loaded.device_info_file
+        ),
+        resource_name=loaded.resource_name,
+        device_id=loaded.device_id,
         default_route=planned.default_route,
         created=time.time(),
     )

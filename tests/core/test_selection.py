@@ -441,15 +441,6 @@ def test_args_that_are_no_object(network: dict[str, Any], path: str) -> None:
     assert caught.value.path == path
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_5_38_and_theme_9_the_device_goes_into_every_plugin(count: int) -> None:
-    ids = {"deviceID": "0000:03:02.3", "pciBusID": "0000:03:02.3"}
-    plugins = [{"type": f"p{n}", "odd": {"kept": n}} for n in range(count)]
-    made = prepare({"plugins": plugins}, second(), device_id="0000:03:02.3")
-    assert made["plugins"] == [plugin | ids for plugin in plugins]
-    assert prepare({"type": "a"}, second(), device_id="0000:03:02.3") == {"type": "a"} | ids
-
-
 def test_an_elements_device_is_no_key_of_the_configuration() -> None:
     assert prepare({"type": "a"}, second(deviceID="x")) == {"type": "a"}
 
