@@ -14,9 +14,10 @@ import pytest
 
 from multinet.adapters.plugin_directory import InstallationError
 from multinet.cni.errors import CNIError, Code
-from multinet.daemon.slot.keeper import LOST, PRECEDED, Slot, SlotReport, SlotTimes
+from multinet.daemon.slot.keeper import LOST, PRECEDED, Slot, SlotTimes
 from multinet.daemon.slot.pace import Pace
 from multinet.daemon.slot.plan import SlotPlan
+from multinet.daemon.slot.report import SlotReport
 from multinet.ports import Event
 
 FLANNEL: dict[str, Any] = {"cniVersion": "0.4.0", "name": "cbr0", "type": "flannel"}

@@ -22,9 +22,10 @@ from multinet.daemon.slot.content import Content
 from multinet.daemon.slot.pace import Pace
 from multinet.daemon.slot.plan import SlotPlan
 from multinet.daemon.slot.possession import Possession
+from multinet.daemon.slot.report import SlotReport
 from multinet.ports import Event
 
-__all__ = ["LOST", "PRECEDED", "Slot", "SlotReport", "SlotTimes"]
+__all__ = ["LOST", "PRECEDED", "Slot", "SlotTimes"]
 
 LOST, PRECEDED = "ConfigurationSlotLost", "ConfigurationSlotPreceded"
 """Reasons of the events."""
@@ -33,19 +34,6 @@ _log = logging.getLogger(__name__)
 _BREATH = 0.05
 _UNWATCHED = 1.0
 """Seconds between looks where the kernel has no inotify to give."""
-
-
-class SlotReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """How the slot is, for ``multinet status``."""
-
-    path: str
-    in_place: bool = False
-    """The runtime comes to multinet."""
-    primary: str = ""
-    """Path of the primary's configuration."""
-    lost: int = 0
-    """How often somebody took the file away or wrote over it since the daemon started."""
-    problem: str = ""
 
 
 class SlotTimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,10 +94,10 @@ class Slot:
         if folder.remove(self._plan.path):
             _log.info("removed %s", self._plan.path)
 
-    def require_ready(self) -> None:
-        """Raises CNIError code 50 while there is no primary network for a pod to have."""
+    def require_ready(self, code: Code = Code.NOT_AVAILABLE) -> None:
+        """Raises CNIError with ``code`` while there is no primary network for a pod to have."""
         if self._content.unready:
-            raise CNIError(Code.NOT_AVAILABLE, self._content.unready)
+            raise CNIError(code, self._content.unready)
 
     def look(self) -> float:
         """Look once and do what is to be done; seconds after which to look again even if nothing changes."""
