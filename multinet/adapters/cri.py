@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -82,9 +82,9 @@ class _Info(msgspec.Struct, frozen=True, rename="camel"):
 _INFO = msgspec.json.Decoder(_Info)
 
 
-def default_socket() -> str:
-    """The first of ``DEFAULT_SOCKETS`` that exists; if none does, the first."""
-    return next(filter(os.path.exists, DEFAULT_SOCKETS), DEFAULT_SOCKETS[0])
+def default_socket(places: Sequence[str] = DEFAULT_SOCKETS) -> str:
+    """The first of ``places`` that exists; if none does, the first."""
+    return next(filter(os.path.exists, places), places[0])
 
 
 class CriSandboxes:
@@ -95,7 +95,10 @@ class CriSandboxes:
         self._socket = socket
 
     def sandboxes(self, timeout: float = 10.0) -> list[PodSandbox]:
-        """See Sandboxes.sandboxes; one request for the list, one more for each ready sandbox."""
+        """See Sandboxes.sandboxes; one request for the list, one more for each ready sandbox.
+
+        Only ready ones have a ``netns``: what the others had is gone, or about to go.
+        """
         deadline = time.monotonic() + timeout
         channel = Channel(self._socket or default_socket())
         try:
@@ -105,9 +108,8 @@ class CriSandboxes:
         except RpcError as error:
             raise RuntimeUnavailable(f"the container runtime's sandboxes can't be read: {error}") from error
         except (MalformedMessage, msgspec.DecodeError) as error:
-            raise RuntimeUnavailable(
-                f"{channel.path}: the container runtime's answer can't be read: {error}"
-            ) from error
+            text = f"{channel.path}: the container runtime's answer can't be read: {error}"
+            raise RuntimeUnavailable(text) from error
         return [one for one in found if one is not None]
 
 
@@ -125,13 +127,21 @@ def _sandbox(channel: Channel, listed: _Listed, deadline: float) -> PodSandbox |
             if error.code == Status.NOT_FOUND:
                 return None
             raise
-        netns = _netns(decode(data, _StatusAnswer).info)
+        said = _netns(decode(data, _StatusAnswer).info)
+        if said is None:
+            raise RuntimeUnavailable(
+                f"{channel.path}: the container runtime doesn't say in which network namespace the sandbox of "
+                f'pod {who.namespace}/{who.name} is: its verbose status has no "runtimeSpec"'
+            )
+        netns = said
     return PodSandbox(
         container_id=listed.id, namespace=who.namespace, name=who.name, uid=who.uid, ready=ready, netns=netns
     )
 
 
-def _netns(info: Mapping[str, str]) -> str:
-    """The path of the sandbox's network namespace in the verbose status; empty: the host's own."""
-    spec = _INFO.decode(info.get("info", "{}")).runtime_spec or _RuntimeSpec()
+def _netns(info: Mapping[str, str]) -> str | None:
+    """The path of the sandbox's network namespace in the verbose status; empty: the host's own; None: not said."""
+    spec = _INFO.decode(info.get("info", "{}")).runtime_spec
+    if spec is None:
+        return None
     return next((one.path for one in spec.linux.namespaces if one.type == "network"), "")

@@ -257,7 +257,8 @@ class Worker:
     def assert_no_networks(self) -> None:
         """Nothing of any pod's networks is left."""
         assert self.rows == []
-        assert self.spooled() == []
+        spooled = self.spooled()
+        assert spooled == []
         assert self.leases() == []
         assert {name for name in self.links() if name.startswith(("veth", "ifb", "bwp"))} == set()
         assert "multinet:" not in self.node.run("nft", "list", "ruleset")
