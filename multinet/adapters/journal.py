@@ -107,7 +107,8 @@ class SqliteJournal:
         """Remember these, and no others, for the next list."""
         before = self.doubtful()
         self._write(
-            "DELETE FROM doubtful WHERE container_id = ?", [(one,) for one in before.difference(container_ids)]
+            "DELETE FROM doubtful WHERE container_id = ?",
+            [(one,) for one in before.difference(container_ids)],
         )
         self._write("INSERT OR IGNORE INTO doubtful VALUES (?)", [(one,) for one in container_ids])
 

@@ -9,14 +9,13 @@ nothing                                   the first attachment that brings one, 
 ========================================  ==================================================================
 
 So at most one interface holds default routes of a family, and a request for one family doesn't touch the
-other. Asked before an attachment is made, ``allowed_defaults`` tells which default routes it may install
-itself; ``plan_default_routes`` settles the rest once all are made, external plugins' routes included.
-Only the main table counts. Source: NPWG multi-network specification 1.3, 4.1.2.1.9.
+other. This is settled once all attachments are made, external plugins' routes included: what a later plugin
+has replaced is put back. Only the main table counts. Source: NPWG multi-network specification 1.3, 4.1.2.1.9.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -29,11 +28,9 @@ __all__ = [
     "Attached",
     "DefaultRoutePlan",
     "Request",
-    "allowed_defaults",
     "effective_gateways",
     "plan_default_routes",
     "refuse_several_gateways",
-    "without_default_routes",
 ]
 
 Request = tuple[str, ...] | None
@@ -78,30 +75,6 @@ def refuse_several_gateways(requests: Sequence[tuple[str, Request]]) -> None:
             )
 
 
-def allowed_defaults(
-    position: int, requests: Sequence[Request], earlier: Sequence[Result]
-) -> frozenset[Family]:
-    """The families whose default routes the attachment at ``position`` may install by itself.
-
-    ``requests`` are those of all attachments, ``earlier`` the results of the ones before, as their plugins
-    returned them. Where the choice needs later results, nobody installs and the plan does.
-    """
-    undecided = any(request == () for request in requests)
-    return frozenset(
-        family
-        for family in FAMILIES
-        if not undecided
-        and not any(_of(family, request) for request in requests)
-        and not any(_brings(result, family) for result in earlier[:position])
-    )
-
-
-def without_default_routes(result: Result, families: Collection[Family]) -> Result:
-    """The result without its default routes of these families."""
-    kept = tuple(route for route in result.routes if default_family(route) not in families)
-    return result if len(kept) == len(result.routes) else msgspec.structs.replace(result, routes=kept)
-
-
 def plan_default_routes(attached: Sequence[Attached]) -> DefaultRoutePlan:
     """What makes the pod's default routes those that were asked for, once all attachments are made.
 
@@ -120,8 +93,9 @@ def plan_default_routes(attached: Sequence[Attached]) -> DefaultRoutePlan:
             remove += [(one.ifname, family) for one in attached if asked or one is not holder]
             install += [(holder.ifname, route) for route in routes]
         else:
-            others = (one for one in attached if one is not holder and _brings(one.result, family))
+            others = [one for one in attached if one is not holder and _brings(one.result, family)]
             remove += [(one.ifname, family) for one in others]
+            install += [(holder.ifname, route) for route in routes if others]
     return DefaultRoutePlan(tuple(remove), tuple(install))
 
 

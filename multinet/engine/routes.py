@@ -32,7 +32,7 @@ def settle_default_routes(plan: DefaultRoutePlan, stack: NetworkStack) -> None:
             if (ifname, found.dst, found.hops[0][0]) not in wanted:
                 steps.append(_removal(ifname, found, index))
     for ifname, route in plan.install:
-        if ifname in indexes:
+        if ifname in indexes and not _is_there(route, indexes[ifname], present):
             steps.append(_installation(ifname, route, indexes[ifname]))
     perform(steps, stack, Undo())
 
@@ -43,6 +43,14 @@ def _defaults(routes: Sequence[RouteInfo], dst: str, index: int) -> list[RouteIn
         for route in routes
         if route.dst == dst and route.table == MAIN_TABLE and any(hop == index for _, hop in route.hops)
     ]
+
+
+def _is_there(route: ResultRoute, index: int, routes: Sequence[RouteInfo]) -> bool:
+    """Left alone as it is: whoever made it may have said more of it than the result does."""
+    return any(
+        (route.gw, index) in found.hops and found.metric == route.priority
+        for found in _defaults(routes, route.dst, index)
+    )
 
 
 def _removal(ifname: str, route: RouteInfo, index: int) -> Step:
@@ -57,7 +65,14 @@ def _removal(ifname: str, route: RouteInfo, index: int) -> Step:
 
 
 def _installation(ifname: str, route: ResultRoute, index: int) -> Step:
-    item = Route(link=ifname, dst=route.dst, gateways=(route.gw,) if route.gw else (), metric=route.priority)
+    item = Route(
+        link=ifname,
+        dst=route.dst,
+        gateways=(route.gw,) if route.gw else (),
+        metric=route.priority,
+        mtu=route.mtu,
+        advmss=route.advmss,
+    )
     via = f" via {route.gw}" if route.gw else ""
     return Step(
         messages.replace_route(item, index), f"error setting default gateway: {route.dst}{via} dev {ifname}"

@@ -12,11 +12,9 @@ from multinet.core.routes import (
     Attached,
     DefaultRoutePlan,
     Request,
-    allowed_defaults,
     effective_gateways,
     plan_default_routes,
     refuse_several_gateways,
-    without_default_routes,
 )
 from multinet.npwg.default_routes import default_family
 
@@ -112,7 +110,10 @@ def test_5_28_a_gateway_counts_before_an_empty_request() -> None:
 
 def test_without_a_request_the_first_keeps_its_default_and_the_others_lose_theirs() -> None:
     pod = [DUAL_ETH0, attached("net1", "10.1.1.1"), attached("net2", "fd00:2::1"), attached("net3")]
-    assert plan_default_routes(pod) == DefaultRoutePlan(remove=(("net1", 4), ("net2", 6)))
+    assert plan_default_routes(pod) == DefaultRoutePlan(
+        remove=(("net1", 4), ("net2", 6)),
+        install=(("eth0", Route(V4, "10.244.1.1")), ("eth0", Route(V6, "fd00:244::1"))),
+    )  # installed, since another's plugin may have replaced it
     assert effective_gateways(pod) == (("10.244.1.1", "fd00:244::1"), (), (), ())
 
 
@@ -127,7 +128,6 @@ def test_routes_of_another_table_dont_count() -> None:
     pod = [attached("eth0", "10.244.1.1"), Attached("net1", policy)]
     assert not plan_default_routes(pod)
     assert effective_gateways(pod) == (("10.244.1.1",), ())
-    assert without_default_routes(policy, {4, 6}) is policy
 
 
 def test_2_36_a_default_route_without_a_gateway() -> None:
@@ -159,47 +159,12 @@ def test_5_23_one_of_each_family_is_fine() -> None:
     refuse_several_gateways([("a", ("10.0.0.1",)), ("b", ("fd00::1",)), ("c", ()), ("d", None)])
 
 
-ETH0 = bringing("10.244.1.1")
-
-
-@pytest.mark.parametrize(
-    ("position", "requests", "earlier", "allowed"),
-    [
-        (0, [None, None], [], {4, 6}),
-        (1, [None, None], [ETH0], {6}),
-        (1, [None, None], [Result()], {4, 6}),
-        (2, [None, None, None], [ETH0, bringing("fd00::1")], set()),
-        (0, [None, ("10.1.1.1",)], [], {6}),  # will be net1's
-        (1, [None, ("10.1.1.1",)], [ETH0], {6}),  # by that gateway, not by its own
-        (1, [None, ("fd00::1",)], [ETH0], set()),
-        (0, [None, ()], [], set()),  # known only once net1 has its result
-        (1, [None, ()], [ETH0], set()),
-    ],
-)
-def test_what_an_attachment_may_install_itself(
-    position: int, requests: list[Request], earlier: list[Result], allowed: set[int]
-) -> None:
-    assert allowed_defaults(position, requests, earlier) == allowed
-
-
-def test_without_default_routes() -> None:
-    result = Result(
-        ips=(IPConfig("10.0.0.2/24", "10.0.0.1"),),
-        routes=(
-            Route(V4, "10.0.0.1"),
-            Route("10.0.0.0/8", "10.0.0.1"),
-            Route(V6, "fd00::1"),
-            Route("0.0.0.0/1"),
-        ),
-    )
-    stripped = without_default_routes(result, {4})
-    assert [route.dst for route in stripped.routes] == ["10.0.0.0/8", V6, "0.0.0.0/1"]
-    assert stripped.ips == result.ips
-    assert without_default_routes(stripped, {4}) is stripped
-    assert len(without_default_routes(result, {4, 6}).routes) == 2
-
-
 # --- the pod as a model: what its route table holds when everybody keeps to the rules ----------------------
+
+
+def is_main(route: Route) -> bool:
+    return route.table in (None, 254)
+
 
 GATEWAYS = st.sampled_from(["10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2"])
 ROUTES = st.builds(
@@ -212,7 +177,9 @@ ROUTES = st.builds(
         route.dst, ("fd00::9" if ":" in route.dst else "10.0.0.9") if route.gw else "", table=route.table
     )
 )
-RESULTS = st.lists(ROUTES, max_size=3).map(lambda routes: Result(routes=tuple(routes)))
+RESULTS = st.lists(ROUTES, max_size=3, unique_by=lambda route: (route.dst, is_main(route))).map(
+    lambda routes: Result(routes=tuple(routes))
+)
 REQUESTS = st.none() | st.lists(GATEWAYS, max_size=1).map(tuple)
 PODS = st.lists(st.tuples(RESULTS, REQUESTS, st.booleans()), min_size=1, max_size=5)
 
@@ -223,20 +190,28 @@ def defaults_of(table: Table, family: int) -> Table:
     return {(ifname, route) for ifname, route in table if default_family(route) == family}
 
 
+def add_as_the_kernel_does(table: Table, ifname: str, route: Route, replaces: bool) -> None:
+    """One route a destination and table: another is refused, which plugins tolerate, or replaces the first."""
+    there = {entry for entry in table if entry[1].dst == route.dst and is_main(entry[1]) == is_main(route)}
+    if there and not replaces:
+        return
+    table -= there
+    table.add((ifname, route))
+
+
 def simulate(pod: list[tuple[Result, Request, bool]]) -> tuple[Table, list[Attached]]:
-    """Attach one after the other, external plugins (True) regardless of others; then carry out the plan."""
-    requests = [request for _, request, _ in pod]
-    made: list[Attached] = []
+    """Attach one after the other, some with plugins that replace routes (True); then carry out the plan."""
     table: Table = set()
-    for position, (result, request, external) in enumerate(pod):
-        allowed = allowed_defaults(position, requests, [one.result for one in made])
-        applied = result if external else without_default_routes(result, {4, 6} - allowed)
-        table |= {(f"if{position}", route) for route in applied.routes}
-        made.append(Attached(f"if{position}", result, request))
+    made = [Attached(f"if{position}", result, request) for position, (result, request, _) in enumerate(pod)]
+    for one, (_, _, replaces) in zip(made, pod, strict=True):
+        for route in one.result.routes:
+            add_as_the_kernel_does(table, one.ifname, route, replaces)
     plan = plan_default_routes(made)
     for ifname, family in plan.remove:
         table -= {entry for entry in defaults_of(table, family) if entry[0] == ifname}
-    return table | set(plan.install), made
+    for ifname, route in plan.install:
+        add_as_the_kernel_does(table, ifname, route, replaces=True)
+    return table, made
 
 
 @given(PODS)
@@ -269,7 +244,16 @@ def test_other_routes_are_left_alone(pod: list[tuple[Result, Request, bool]]) ->
         table, made = simulate(pod)
     except CNIError:
         return
-    others = {(ifname, route) for ifname, route in table if not default_family(route)}
-    assert others == {
-        (one.ifname, route) for one in made for route in one.result.routes if not default_family(route)
-    }
+    others = {entry for entry in table if not default_family(entry[1])}
+    brought = {(one.ifname, route) for one in made for route in one.result.routes}
+    assert others == {entry for entry in simulate_without_defaults(pod) if entry in brought}
+
+
+def simulate_without_defaults(pod: list[tuple[Result, Request, bool]]) -> Table:
+    """What is there of other routes when nobody looks after the default ones."""
+    table: Table = set()
+    for position, (result, _, replaces) in enumerate(pod):
+        for route in result.routes:
+            if not default_family(route):
+                add_as_the_kernel_does(table, f"if{position}", route, replaces)
+    return table

@@ -416,6 +416,28 @@ class TestDefaultRoute:
         assert self.gateways(site) == {"eth0": ["fd00:244::1"], "net1": ["10.8.0.1"]}
         self.finish(site, sandbox)
 
+    def test_a_default_route_that_a_plugin_has_replaced_comes_back(self, site: Site) -> None:
+        """Nothing is asked for, so the first attachment's holds, with all that its plugin said of it."""
+        script = """#!/bin/sh
+cat >/dev/null
+in="nsenter --net=$CNI_NETNS ip"
+[ "$CNI_COMMAND" = DEL ] && { $in link del "$CNI_IFNAME"; exit 0; }
+[ "$CNI_COMMAND" = ADD ] || exit 0
+$in link add "$CNI_IFNAME" type veth peer name far && $in link set "$CNI_IFNAME" up && $in link set far up
+$in addr add 10.8.0.2/24 dev "$CNI_IFNAME" && $in route replace default via 10.8.0.1
+echo '{"cniVersion":"1.0.0","interfaces":[{"name":"'$CNI_IFNAME'","sandbox":"'$CNI_NETNS'"}],
+"ips":[{"address":"10.8.0.2/24","interface":0}],"routes":[{"dst":"0.0.0.0/0","gw":"10.8.0.1"}]}'
+"""
+        (site.bin_dir / "greedy").write_text(script)
+        (site.bin_dir / "greedy").chmod(0o755)
+        site.nad("g", {"cniVersion": "1.0.0", "type": "greedy"})
+        site.pod(networks="g")
+        sandbox = site.lab.sandbox()
+        site.ok("ADD", netns=sandbox)
+        assert site.defaults(sandbox) == {(V4, "10.244.0.1", "eth0"), (V6, "fd00:244::1", "eth0")}
+        assert self.gateways(site) == {"eth0": ["10.244.0.1", "fd00:244::1"], "net1": []}
+        self.finish(site, sandbox)
+
 
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
