@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from multinet.adapters.kernel import Kernel, NetworkStack
@@ -114,6 +115,13 @@ class Call:
         self.proceed()
         for wait in self.waits:
             wait()
+
+    def namespace(self) -> Netns | None:
+        """The namespace, opened by its path also for the verbs that do without; None when it is gone."""
+        if self.netns is None and self.invocation.netns:
+            with suppress(CNIError):
+                self.netns = Netns.open(self.invocation.netns)
+        return self.netns
 
     def sandbox(self, kernel: Kernel) -> NetworkStack | None:
         """The sandbox's stack, for all attachments of the call; None without a namespace of its own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,26 +12,21 @@ from multinet.cni import chain
 from multinet.cni.conf import NetworkList
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.invocation import Invocation
-from multinet.cni.turns import Turns
 from multinet.core.outcome import after_route_plan, attached, pod_status
 from multinet.core.record import AttachmentRecord
 from multinet.core.routes import plan_default_routes
 from multinet.core.selection import select_networks
 from multinet.core.settings import Settings
-from multinet.daemon.attachments import Attachments
 from multinet.daemon.call import Call
 from multinet.daemon.collection import Pairs, collect, missing, sandbox_is_gone
-from multinet.daemon.events import NoEvents, PodEvents
 from multinet.daemon.executables import require_executables
-from multinet.daemon.gate import Gate
 from multinet.daemon.networks import META_TYPES, LoadedNetwork, auxiliary_chain, load_network
 from multinet.daemon.pods import pod_of, publish
 from multinet.daemon.readiness import require_ready
 from multinet.daemon.records import new_record
-from multinet.daemon.removal import Removal
+from multinet.daemon.shared import Shared
 from multinet.daemon.tolerated import warn_of
 from multinet.engine.routes import settle_default_routes
-from multinet.ports import Cluster, Journal
 from multinet.sdk.executor import DelegateExecutor
 from multinet.sdk.ipam_plugin import valid_attachments
 
@@ -39,23 +34,22 @@ from multinet.sdk.ipam_plugin import valid_attachments
 class Handler:
     """Serves calls of the meta-plugin, and of single delegates by their own names."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        journal: Journal,
-        attachments: Attachments,
-        defaults: Mapping[str, Any],
-        events: PodEvents | None = None,
-    ) -> None:
+    def __init__(self, shared: Shared, defaults: Mapping[str, Any]) -> None:
         """``defaults`` are keys of the meta-plugin's configuration that a call's own override."""
-        self._cluster = cluster
-        self._journal = journal
-        self._attachments = attachments
+        self._cluster = shared.cluster
+        self._journal = shared.journal
+        self._attachments = shared.attachments
+        self._inherited = shared.inherited
+        self._devices = shared.devices
+        self._removal = shared.removal
+        self._events = shared.events
+        self._turns = shared.turns
+        self._adding = shared.adding
         self._defaults = defaults
-        self._removal = Removal(journal, attachments)
-        self._events = events or PodEvents(NoEvents())
-        self._turns = Turns()
-        self._adding = Gate()
+        self.require_node: Callable[[Code], None] = lambda _: None
+        """What ADD and STATUS ask besides the configuration's own condition: raises CNIError with the code while
+        the node has no default network.
+        """
 
     def serve(self, call: Call) -> dict[str, Any] | None:
         """The result object of an ADD, None for the other verbs. Raises CNIError."""
@@ -88,6 +82,7 @@ class Handler:
         """
         call.proceed()
         settings = self._settings(call)
+        self.require_node(Code.TRY_AGAIN)
         require_ready(settings, Code.TRY_AGAIN)
         self._clear_leftovers(call)
         pod = call.pod = pod_of(call, self._cluster)
@@ -97,8 +92,9 @@ class Handler:
         warn_of(call, pod, plan, loaded, settings)
         path = self._path(call)
         require_executables([one.network for one in loaded], path)
-        records = [new_record(*both, pod, call, path) for both in zip(plan, loaded, strict=True)]
-        self._journal.begin(records)
+        with self._devices.given(pod, plan, loaded, settings, call) as loaded:
+            records = [new_record(*both, pod, call, path) for both in zip(plan, loaded, strict=True)]
+            self._journal.begin(records)
         made: list[AttachmentRecord] = []
         try:
             self._attachments.require_free([record.ifname for record in records], call)
@@ -110,7 +106,7 @@ class Handler:
             self._settle_routes(routes, call)
             self._journal.ready([after_route_plan(record, routes) for record in made])
             call.await_links()
-            publish(self._cluster, pod, pod_status(made, results), call)
+            publish(self._cluster, pod, pod_status(made, results, self._attachments.devices(made)), call)
         except BaseException as failure:
             self._removal.take_back(records, made, call.netns, failure)
             raise
@@ -119,6 +115,7 @@ class Handler:
 
     def check(self, call: Call) -> None:
         """Every attachment is still as ADD made it."""
+        self._inherited.take_over(call)
         records = self._journal.of(call.invocation.container_id)
         if not records:
             raise CNIError(
@@ -130,7 +127,9 @@ class Handler:
 
     def delete(self, call: Call) -> None:
         """Remove the container's attachments by what ADD recorded; what can't be done now is retried later."""
+        self._inherited.take_over(call)
         self._removal.detach_container(call.invocation.container_id, call.netns)
+        self._inherited.forget(call)
 
     def gc(self, call: Call) -> None:
         """Remove whatever belongs to containers that are gone, by the runtime's list and not by that alone.
@@ -141,17 +140,20 @@ class Handler:
         if valid is None:
             return
         containers = {container_id for container_id, _ in valid}
+        self._inherited.take_over_live(containers)
         found = missing(self._journal.all(), containers, self._journal.doubtful(), sandbox_is_gone)
         self._journal.doubt(found.doubtful)
         for container_id in found.forsaken:
             with self._turns.of(container_id, call.deadline):
                 self._removal.detach_container(container_id)
+        self.bury_dead(containers)
         # What an ADD takes after the list was made would be collected with the rubbish.
         with self._adding.closed(call.deadline):
             self._collect(call, valid)
 
     def status(self, call: Call) -> None:
         """An ADD now would find its default network ready."""
+        self.require_node(Code.NOT_AVAILABLE)
         require_ready(self._settings(call), Code.NOT_AVAILABLE)
         chain.status(
             self._default_network(call), self._invocation(call), self._executor(call), deadline=call.deadline
@@ -178,6 +180,13 @@ class Handler:
         """Try again what could not be removed; how many attachments are still left."""
         self._remove_all(lambda record: record.phase == "deleting")
         return sum(record.phase == "deleting" for record in self._journal.all())
+
+    def bury_dead(self, live: Collection[str] | None = None) -> None:
+        """Remove what Multus left of containers that are gone; ``live`` are those that the runtime knows."""
+        for container_id in self._inherited.dead(live):
+            with self._turns.of(container_id):
+                self._removal.detach_container(container_id)
+                self._inherited.bury(container_id)
 
     def _remove_all(self, unwanted: Callable[[AttachmentRecord], bool]) -> None:
         for container_id in {record.container_id for record in self._journal.all() if unwanted(record)}:

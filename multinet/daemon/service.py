@@ -1,27 +1,34 @@
-"""From a request on the wire to a response: faults become CNI errors, nothing becomes a traceback."""
+"""From a request to what becomes of it: faults become CNI errors, nothing becomes a traceback."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
 from multinet.cni.errors import CNIError, Code
 from multinet.daemon.call import Call
 from multinet.daemon.handler import Handler
+from multinet.daemon.networks import META_TYPES
 from multinet.wire.message import Request, Response
 
 _log = logging.getLogger(__name__)
+
+Act = Callable[[Call], dict[str, Any] | None]
+"""What is done about a call; the result object of an ADD. Raises CNIError."""
 
 
 class Service:
     """Answers requests by a handler."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, overrides: Mapping[str, Any] | None = None) -> None:
+        """``overrides`` are keys of the node's configuration that count before those of the meta-plugin's own."""
         self._handler = handler
+        self._overrides = dict(overrides or {})
 
     def answer(
         self,
@@ -30,32 +37,54 @@ class Service:
         cancelled: Callable[[], bool],
         cancel_fd: int | None = None,
     ) -> Response:
-        """Serve one request; the namespace's descriptor is closed in any case."""
-        started = time.monotonic()
+        """Serve one request; the answer as a plugin prints it. The namespace's descriptor is closed in any case."""
         version = "1.1.0"
+
+        def act(call: Call) -> dict[str, Any] | None:
+            nonlocal version
+            version = call.cni_version
+            return self._handler.serve(call)
+
+        try:
+            result = self.carry_out(request, act, netns_fd, cancelled, cancel_fd)
+        except CNIError as error:
+            return Response(1, error.to_json(version) + b"\n")
+        if result is None:
+            return Response(0)
+        return Response(0, msgspec.json.format(msgspec.json.encode(result), indent=4) + b"\n")
+
+    def carry_out(
+        self,
+        request: Request,
+        act: Act,
+        netns_fd: int | None,
+        cancelled: Callable[[], bool],
+        cancel_fd: int | None = None,
+    ) -> dict[str, Any] | None:
+        """``act`` on the request, and log how it went. Raises CNIError and nothing else."""
+        started = time.monotonic()
         what = f"{request.program} {request.env.get('CNI_COMMAND')} {request.env.get('CNI_CONTAINERID', '')}"
         try:
             call = Call(request, netns_fd, cancelled, cancel_fd)
-            version = call.cni_version
             try:
-                result = self._handler.serve(call)
+                if self._overrides and request.program in META_TYPES:
+                    call.conf = call.conf | self._overrides
+                result = act(call)
             finally:
                 call.close()
         except CNIError as error:
             _log.warning("%s: failed in %.1f ms: code %d: %s", what, _ms(started), error.code, error)
-            return Response(1, error.to_json(version) + b"\n")
+            raise
         except OSError as error:
             _log.exception("%s: failed", what)
-            fault = CNIError(Code.IO_FAILURE, f"{error.strerror or error}: {error.filename or os.getpid()}")
-            return Response(1, fault.to_json(version) + b"\n")
+            raise CNIError(
+                Code.IO_FAILURE, f"{error.strerror or error}: {error.filename or os.getpid()}"
+            ) from None
         except Exception as error:  # a fault of ours: the caller still gets an answer that it understands
             _log.exception("%s: internal fault", what)
-            fault = CNIError(Code.INTERNAL, f"internal fault: {type(error).__name__}: {error}")
-            return Response(1, fault.to_json(version) + b"\n")
+            raise CNIError(Code.INTERNAL, f"internal fault: {type(error).__name__}: {error}") from None
         _log.info("%s: done in %.1f ms", what, _ms(started))
-        if result is None:
-            return Response(0)
-        return Response(0, msgspec.json.format(msgspec.json.encode(result), indent=4) + b"\n")
+        return result
 
 
 def _ms(started: float) -> float:

@@ -1,0 +1,35 @@
+"""What calls for whole pods and calls for single attachments have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from multinet.cni.turns import Turns
+from multinet.daemon.attachments import Attachments
+from multinet.daemon.devices import DeviceDesk
+from multinet.daemon.events import NoEvents, PodEvents
+from multinet.daemon.gate import Gate
+from multinet.daemon.inherited import Inherited
+from multinet.daemon.removal import Removal
+from multinet.ports import Cluster, Journal
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The node's adapters, and the order in which calls use them."""
+
+    cluster: Cluster
+    journal: Journal
+    attachments: Attachments
+    inherited: Inherited
+    devices: DeviceDesk
+    events: PodEvents = field(default_factory=lambda: PodEvents(NoEvents()))
+    turns: Turns = field(default_factory=Turns)
+    """Calls of one container come one after another."""
+    adding: Gate = field(default_factory=Gate)
+    """Closed while what no attachment claims is collected."""
+
+    @property
+    def removal(self) -> Removal:
+        """Takes attachments away."""
+        return Removal(self.journal, self.attachments)
