@@ -111,16 +111,16 @@ class Worker:
 
     # --- configuration
 
-    def default_network(self, *plugins: Mapping[str, Any], version: str = "1.0.0") -> None:
+    def default_network(
+        self, *plugins: Mapping[str, Any], version: str = "1.0.0", name: str = "cbr0"
+    ) -> None:
         """The node's network: without a word a bridge with both families, portmap and bandwidth."""
         chain = list(plugins) or [
-            bridge("10.244.1.0/24", "fd00:244:1::/64", isDefaultGateway=True, ipMasq=True),
+            bridge("10.244.0.0/16", "fd00:244:1::/64", isDefaultGateway=True, ipMasq=True),
             {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True},
             {"type": "bandwidth", "capabilities": {"bandwidth": True}},
         ]
-        self.node.write(
-            DEFAULT_FILE, json.dumps({"cniVersion": version, "name": "cbr0", "plugins": chain})
-        )
+        self.node.write(DEFAULT_FILE, json.dumps({"cniVersion": version, "name": name, "plugins": chain}))
 
     def install(self, version: str = "1.0.0") -> None:
         """The shim, by ``multinet install``, and a configuration that declares all capabilities."""
@@ -166,6 +166,12 @@ class Worker:
     def daemon_pid(self) -> int:
         assert self._daemon is not None
         return self._daemon.pid
+
+    def daemon_peak_memory(self) -> int:
+        """The most memory that it has had, in bytes."""
+        lines = Path(f"/proc/{self.daemon_pid}/status").read_text().splitlines()
+        (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
+        return int(peak) << 10
 
     def end_daemon(self, number: signal.Signals = signal.SIGTERM) -> None:
         assert self._daemon is not None
