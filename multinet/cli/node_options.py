@@ -36,6 +36,24 @@ NODE_FLAGS = (
     _Flag("bin_dir", "DIR", "where external plugins are looked for before the caller's CNI_PATH"),
     _Flag("host_root", "DIR", "where the node's own files are seen; external plugins run in it"),
     _Flag(
+        "pod_resources",
+        "PATH",
+        "kubelet's socket for which devices a pod has",
+        "/var/lib/kubelet/pod-resources/kubelet.sock",
+    ),
+    _Flag(
+        "device_checkpoint",
+        "FILE",
+        "kubelet's own file of that, where there is no such socket",
+        "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint",
+    ),
+    _Flag(
+        "device_info",
+        "DIR",
+        "device information: dp/ by device plugins, cni/ for the networks' plugins",
+        "/var/run/k8s.cni.cncf.io/devinfo",
+    ),
+    _Flag(
         "namespace_isolation",
         "on|off",
         "keep pods to networks of their own namespace, if the configuration doesn't say "

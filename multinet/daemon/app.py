@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from multinet.adapters.device_info_files import DeviceInfoFiles
 from multinet.adapters.firewall import HostFirewall, choose_backend
 from multinet.adapters.journal import SqliteJournal
 from multinet.adapters.kernel import Kernel
 from multinet.adapters.netns import Netns
+from multinet.adapters.node_devices import NodeDevices
 from multinet.adapters.service_manager import inherited_listeners, notify
 from multinet.adapters.spool import Spool
 from multinet.cni.errors import CNIError, Code
@@ -21,6 +23,8 @@ from multinet.cni.execution import ExecutableRunner
 from multinet.daemon.attachments import Attachments
 from multinet.daemon.background import Background, drain
 from multinet.daemon.cluster_access import ClusterAccess, open_cluster
+from multinet.daemon.collection import sandbox_is_gone
+from multinet.daemon.devices import DeviceDesk
 from multinet.daemon.elsewhere import InNamespace
 from multinet.daemon.events import EventLevel, PodEvents
 from multinet.daemon.exchange import Door
@@ -63,6 +67,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Searched for external plugins before the caller's CNI_PATH."""
     host_root: str = ""
     """Where the node's own file system is seen, for a daemon in a container: external plugins run in it."""
+    pod_resources: str = "/var/lib/kubelet/pod-resources/kubelet.sock"
+    """Socket by which kubelet says which devices a pod has."""
+    device_checkpoint: str = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint"
+    """kubelet's own file of that, where there is no such socket."""
+    device_info: str = "/var/run/k8s.cni.cncf.io/devinfo"
+    """Folder of device information: ``dp`` is written by device plugins, ``cni`` is for the networks' plugins."""
     namespace_isolation: Literal["", "on", "off"] = ""
     """Whether pods are kept to networks of their own namespace, where the configuration says nothing. Empty:
     those of type ``multinet`` are, those of Multus' types aren't, as with Multus."""
@@ -89,6 +99,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def plugin_path(self) -> tuple[str, ...]:
         """Where external plugins are looked for when no caller says it."""
         return (self.bin_dir or "/opt/cni/bin",)
+
+    @property
+    def device_files(self) -> DeviceInfoFiles:
+        """The folders of device information."""
+        return DeviceInfoFiles(os.path.join(self.device_info, "dp"), os.path.join(self.device_info, "cni"))
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -123,13 +138,16 @@ class Application:
         plugins = InNamespace(host, runner) if host else runner
         self._firewall = HostFirewall(kernel.host_netns)
         backend = Remembered(lambda: choose_backend(kernel.host_netns), _BACKEND_SECONDS)
-        attachments = Attachments(kernel, self._firewall, plugins, backend)
+        files = options.device_files
+        events = PodEvents(self.access.events, options.events)
+        source = NodeDevices(options.pod_resources, options.device_checkpoint, self.access.claims)
         self.shared = Shared(
             self.cluster,
             self.journal,
-            attachments,
+            Attachments(kernel, self._firewall, plugins, backend, files),
             Inherited(self.journal, options.multus_cni_dir, options.plugin_path),
-            PodEvents(self.access.events, options.events),
+            DeviceDesk(source, self.journal, files, sandbox_is_gone, events),
+            events,
         )
         self.handler = Handler(self.shared, options.defaults)
         self.service = Service(self.handler)

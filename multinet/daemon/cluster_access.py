@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from multinet.daemon.events import NoEvents
-from multinet.ports import Cluster, Events, NodeControl
+from multinet.ports import Cluster, Devices, Events, NodeControl
 
 if TYPE_CHECKING:
     from multinet.adapters.kubernetes_config import KubernetesConfig
@@ -29,6 +29,8 @@ class ClusterAccess(NamedTuple):
     events: ClosableEvents
     control: NodeControl | None
     """None where there are no nodes: a directory of manifests."""
+    claims: Devices | None = None
+    """Devices that the cluster itself allocates (DRA); None where there is no API that could."""
 
     def close(self) -> None:
         """Deliver the last events, then end watches and connections."""
@@ -49,12 +51,18 @@ def in_kubernetes(config: KubernetesConfig) -> ClusterAccess:
     """Everything over one session. Raises InvalidConfig."""
     # The client costs 35 MB: only who talks to an apiserver pays for it.
     from multinet.adapters.cluster_kubernetes import KubernetesCluster
+    from multinet.adapters.kubernetes_claims import ResourceClaims
     from multinet.adapters.kubernetes_events import KubernetesEvents
     from multinet.adapters.kubernetes_node import KubernetesNode
 
     cluster = KubernetesCluster(config)
     session = cluster.session
-    return ClusterAccess(cluster, KubernetesEvents(session, config.node), KubernetesNode(session, config.node))
+    return ClusterAccess(
+        cluster,
+        KubernetesEvents(session, config.node),
+        KubernetesNode(session, config.node),
+        ResourceClaims(session, config.node),
+    )
 
 
 def kubernetes_config(options: Options) -> KubernetesConfig:

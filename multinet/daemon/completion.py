@@ -61,7 +61,7 @@ class Completion:
             standing = self._standing(pod, plan[0], settings, call)
             rest = plan[1:]
             loaded = [load_network(one, settings, self._shared.cluster, call.time_left) for one in rest]
-            return self._attach(pod, standing, rest, loaded, call) if rest else ()
+            return self._attach(pod, standing, rest, loaded, settings, call) if rest else ()
 
     def remember(self, call: Call) -> None:
         """Write the default network of a pod that nobody attached through multinet into the journal, for its DEL.
@@ -111,13 +111,15 @@ class Completion:
         standing: AttachmentRecord,
         plan: Sequence[PlannedAttachment],
         loaded: Sequence[LoadedNetwork],
+        settings: Settings,
         call: Call,
     ) -> tuple[str, ...]:
         shared, path, stack = self._shared, call.invocation.path, self._stack(call)
         require_executables([one.network for one in loaded], path)
-        records = [new_record(*both, pod, call, path) for both in zip(plan, loaded, strict=True)]
         made: list[AttachmentRecord] = []
-        shared.journal.begin(records)
+        with shared.devices.given(pod, plan, loaded, settings, call) as loaded:
+            records = [new_record(*both, pod, call, path) for both in zip(plan, loaded, strict=True)]
+            shared.journal.begin(records)
         try:
             shared.attachments.require_free([record.ifname for record in records], call)
             for record, network in zip(records, loaded, strict=True):
@@ -129,7 +131,7 @@ class Completion:
             call.await_links()
             whole = (standing, *made)
             shared.journal.ready([after_route_plan(record, routes) for record in whole])
-            publish(shared.cluster, pod, pod_status(whole, results), call)
+            publish(shared.cluster, pod, pod_status(whole, results, shared.attachments.devices(whole)), call)
         except BaseException as failure:
             shared.removal.take_back(records, made, call.netns, failure)
             _give_back_routes(standing, stack)

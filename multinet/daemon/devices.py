@@ -32,12 +32,14 @@ class DeviceDesk:
         journal: Journal,
         files: DeviceInfoFiles,
         is_gone: Callable[[AttachmentRecord], bool],
+        events: PodEvents,
     ) -> None:
         """``is_gone`` says of an attachment that its sandbox isn't there any more, so that its device is back."""
         self._source = source
         self._journal = journal
         self._files = files
         self._is_gone = is_gone
+        self._events = events
         self._choosing = threading.Lock()
 
     @contextmanager
@@ -48,7 +50,6 @@ class DeviceDesk:
         loaded: Sequence[LoadedNetwork],
         settings: Settings,
         call: Call,
-        events: PodEvents,
     ) -> Iterator[list[LoadedNetwork]]:
         """The networks with their devices in them. They are the pod's once its records are in the journal, so
         those are written within the context.
@@ -67,7 +68,7 @@ class DeviceDesk:
                 _log.warning("pod %s/%s: %s", pod.namespace, pod.name, text)
             given = [_given(*both) for both in zip(loaded, choice.devices, strict=True)]
             yield [self._with_file(*both, call) for both in zip(plan, given, strict=True)]
-        events.without_device(pod, choice.warnings)
+        self._events.without_device(pod, choice.warnings)
 
     def _allocated(self, pod: Pod, call: Call) -> Mapping[str, Sequence[str]]:
         if not pod.name:

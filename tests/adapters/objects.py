@@ -23,14 +23,16 @@ def pod(name: str, uid: str | None = None, namespace: str = "default", **annotat
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status}
 
 
-def definition(name: str, spec: dict[str, Any] | None, namespace: str = "default") -> dict[str, Any]:
+def definition(
+    name: str, spec: dict[str, Any] | None, namespace: str = "default", resource: str = ""
+) -> dict[str, Any]:
     manifest: dict[str, Any] = {
         "apiVersion": "k8s.cni.cncf.io/v1",
         "kind": "NetworkAttachmentDefinition",
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "annotations": {"k8s.v1.cni.cncf.io/resourceName": "a/b"},
+            "annotations": {"k8s.v1.cni.cncf.io/resourceName": resource} if resource else {"team": "net"},
         },
     }
     return manifest if spec is None else manifest | {"spec": spec}

@@ -181,7 +181,7 @@ def test_config_source_api_is_an_ordinary_pod(world: World, open_cluster: Open) 
 
 
 def test_a_definition_is_found_with_its_config_as_written(world: World, open_cluster: Open) -> None:
-    world.apply(definition("net1", {"config": CONFIG}, "shop"))
+    world.apply(definition("net1", {"config": CONFIG}, "shop", resource="a/b"))
     found = open_cluster().attachment_definition("shop", "net1")
     assert (found.namespace, found.name, found.config) == ("shop", "net1", CONFIG)
     assert found.resource_name == "a/b"
