@@ -21,7 +21,9 @@ def asked(worker: Worker, name: str) -> list[Json]:
     pod = worker.start(name, ports=PORTS, annotations=LIMITS)
     calls, identity = worker.recorders.calls, (pod.id, pod.netns_path, pod.spec.uid, name)
     pod.stop()
-    calls += worker.recorders.calls[len(calls) :]  # the runtime's second DEL, at Remove, finds nothing of ours
+    calls += worker.recorders.calls[
+        len(calls) :
+    ]  # the runtime's second DEL, at Remove, finds nothing of ours
     pod.remove()
     worker.recorders.clear()
     return [neutral(call, identity) for call in calls]
@@ -29,12 +31,17 @@ def asked(worker: Worker, name: str) -> list[Json]:
 
 def neutral(call: Recorded, identity: tuple[str, str, str, str]) -> Json:
     """Without what differs between any two pods; ``CNI_ARGS`` as pairs."""
-    text = json.dumps({"env": {k: v for k, v in call.env.items() if k.startswith("CNI_")}, "stdin": call.conf})
+    text = json.dumps(
+        {"env": {k: v for k, v in call.env.items() if k.startswith("CNI_")}, "stdin": call.conf}
+    )
     for own, word in zip(identity, ("POD", "NETNS", "UID", "NAME"), strict=True):
         text = text.replace(own, word)
     found: Json = json.loads(text)
     args = dict(pair.split("=") for pair in found["env"].pop("CNI_ARGS").split(";"))
     args["IgnoreUnknown"] = {"1": "true"}.get(args["IgnoreUnknown"], args["IgnoreUnknown"])
+    previous = found["stdin"].get("prevResult", {})
+    if previous.get("dns") == {}:  # this runtime says it even where it is empty, later ones don't
+        del previous["dns"]
     return {"plugin": call.plugin, "args": args, **found}
 
 
