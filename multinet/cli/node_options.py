@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from multinet.daemon.app import Options
 
@@ -23,16 +24,28 @@ class _Flag(NamedTuple):
     meaning: str
     default: str | int = ""
     choices: tuple[str, ...] | None = None
+    most: int = 1024
+    """Of a number."""
 
 
 NODE_FLAGS = (
     _Flag("socket", "PATH", "unix socket that executables connect to", "/run/multinet/multinet.sock"),
+    _Flag(
+        "multus_socket",
+        "PATH",
+        "serve Multus' shim and hot-plug controllers too, on this socket (/run/multus/multus.sock is theirs)",
+    ),
     _Flag("state_dir", "DIR", "journal, and DELs spooled while no daemon ran", "/var/lib/multinet"),
     _Flag("manifests", "DIR", "pods and NetworkAttachmentDefinitions as manifests, instead of Kubernetes"),
     _Flag("kubeconfig", "FILE", "how to reach Kubernetes (default: the pod's service account)"),
     _Flag("node_name", "NAME", "this node in Kubernetes (default: $MULTINET_NODE_NAME, else the host name)"),
+    _Flag("api_server", "URL", "the Kubernetes API, if not where kubeconfig or service account say"),
+    _Flag("api_ca", "FILE", "certificate authorities for --api-server"),
+    _Flag("certificate_dir", "DIR", "keep a client certificate of the node's own; --kubeconfig gets it"),
+    _Flag("certificate_seconds", "N", "life of that certificate", 600, most=31_536_000),
     _Flag("conf_dir", "DIR", "where the default network's configuration is found", "/etc/cni/net.d"),
     _Flag("named_conf_dir", "DIR", "where networks are found by name", "/etc/cni/multus/net.d"),
+    _Flag("multus_cni_dir", "DIR", "what Multus left of its pods: its cniDir", "/var/lib/cni/multus"),
     _Flag("bin_dir", "DIR", "where external plugins are looked for before the caller's CNI_PATH"),
     _Flag("host_root", "DIR", "where the node's own files are seen; external plugins run in it"),
     _Flag(
@@ -79,7 +92,7 @@ def add_node_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...]
             parser.add_argument(
                 f"--{flag.name.replace('_', '-')}",
                 metavar=flag.metavar,
-                type=_positive if numeric else str,
+                type=_numbers(flag.most) if numeric else str,
                 default=flag.default,
                 choices=flag.choices,
                 help=flag.meaning + (" (default: %(default)s)" if flag.default else ""),
@@ -104,9 +117,12 @@ def node_options(arguments: argparse.Namespace | SimpleNamespace) -> Options:
     return Options(**given)
 
 
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1024):
-        from argparse import ArgumentTypeError  # a call with no daemon needs no argparse at all
+def _numbers(most: int) -> Callable[[str], int]:
+    def parsed(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and 0 < int(text) <= most):
+            from argparse import ArgumentTypeError  # a call with no daemon needs no argparse at all
 
-        raise ArgumentTypeError(f'"{text}" is no number from 1 to 1024')
-    return int(text)
+            raise ArgumentTypeError(f'"{text}" is no number from 1 to {most}')
+        return int(text)
+
+    return parsed

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -41,6 +41,10 @@ from multinet.delegates.dhcp_interface import PodInterfaces
 from multinet.dhcp.keeper import Keeper
 from multinet.sdk import registry
 
+if TYPE_CHECKING:
+    from multinet.daemon.multus_api.api import MultusApi
+    from multinet.daemon.safety import SafetyPlan
+
 _log = logging.getLogger(__name__)
 _BACKEND_SECONDS = 30.0
 """How long a host is taken to keep to the packet filter that it uses."""
@@ -50,6 +54,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the daemon, and an inline call, need to know of the node."""
 
     socket: str = "/run/multinet/multinet.sock"
+    multus_socket: str = ""
+    """Where Multus' own shim, and controllers that plug interfaces in, connect to; empty: nowhere."""
     state_dir: str = "/var/lib/multinet"
     """Journal and spool."""
     manifests: str = ""
@@ -57,6 +63,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     kubeconfig: str = ""
     """Empty: the service account of the pod we run in."""
     node_name: str = ""
+    api_server: str = ""
+    """URL of the Kubernetes API, where the kubeconfig's or the service's address isn't the one to use."""
+    api_ca: str = ""
+    """File of certificate authorities for ``api_server``."""
+    certificate_dir: str = ""
+    """Where the node's own client certificate is kept; ``kubeconfig`` then serves to ask for it. Empty: none."""
+    certificate_seconds: int = 600
+    """Its life, as it is asked for."""
     conf_dir: str = "/etc/cni/net.d"
     """Where the default network is found when the configuration names none."""
     named_conf_dir: str = "/etc/cni/multus/net.d"
@@ -78,6 +92,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     those of type ``multinet`` are, those of Multus' types aren't, as with Multus."""
     events: EventLevel = "warnings"
     """Which events pods get; see ``daemon.events``."""
+    overrides: dict[str, Any] = {}
+    """Keys of the meta-plugin's configuration that count before a call's own."""
     workers: int = 8
 
     @property
@@ -150,7 +166,7 @@ class Application:
             events,
         )
         self.handler = Handler(self.shared, options.defaults)
-        self.service = Service(self.handler)
+        self.service = Service(self.handler, options.overrides)
         self.spool = Spool(options.spool)
 
     def close(self) -> None:
@@ -171,37 +187,59 @@ def load_delegates() -> None:
             _log.error("%s", error)
 
 
-def doors(application: Application) -> list[Door]:
-    """The sockets to serve on."""
+def own_door(application: Application) -> Door:
+    """The socket of our own shim."""
 
     def is_nested(program: str) -> bool:
         return program not in META_TYPES
 
-    return [
-        Door(application.options.socket, lambda: WireExchange(application.service.answer, is_nested)),
-    ]
+    return Door(application.options.socket, lambda: WireExchange(application.service.answer, is_nested))
 
 
-def run_daemon(options: Options) -> None:
+def multus_api(application: Application) -> MultusApi | None:
+    """What serves Multus' callers; None when nobody is to be served."""
+    options = application.options
+    if not options.multus_socket:
+        return None
+    # Its parser of HTTP is half a megabyte that a node without such callers needn't have.
+    from multinet.daemon.hot_plug import HotPlug
+    from multinet.daemon.multus_api.api import MultusApi
+
+    hot_plug = HotPlug(application.shared, options.bin_dir)
+    return MultusApi(application.service, application.handler, hot_plug, options.plugin_path[0])
+
+
+def run_daemon(options: Options, plan: SafetyPlan) -> None:
     """Serve until SIGTERM or SIGINT; calls that are waiting then are still finished."""
+    # A call with no daemon needs none of it.
+    from multinet.daemon.safety import Safety
+
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     application = Application(options)
     leases = Keeper(options.leases, PodInterfaces())
     try:
+        application.access.start()
         leases.start()
         dhcp.serve(leases)
-        server = Server(doors(application), workers=options.workers, inherited=inherited_listeners())
+        api = multus_api(application)
+        doors = [own_door(application), *([Door(options.multus_socket, api.exchange)] if api else [])]
+        server = Server(doors, workers=options.workers, inherited=inherited_listeners())
         _catch_up(application)
         background = Background(application.handler, application.service, application.spool)
+        safety = Safety(application, plan)
         server.start()
         background.start()
+        safety.start()
         _log.info("serving on %s", options.socket)
         notify("READY=1")
         stop.wait()
         _log.info("stopping")
         notify("STOPPING=1")
+        safety.stop()
+        if api:
+            api.retire()
         server.stop()
         background.stop()
     finally:
