@@ -50,6 +50,8 @@ class KubernetesCluster:
 
     def __init__(self, config: KubernetesConfig) -> None:
         """Raises InvalidConfig when ``config`` and the environment give no way to an API at all."""
+        if not config.node:
+            raise InvalidConfig("$.node", "must name this node, as its Node object is called")
         require_way_in(config)
         self._config = config
         self._session = Session(config)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -25,6 +27,13 @@ class KubernetesConfig(msgspec.Struct, frozen=True, kw_only=True):
     """This node's name: only its pods are watched."""
     kubeconfig: str = ""
     """File (several are joined by ``:``); "": the service account of the pod we run in."""
+    api_server: str = ""
+    """URL of the API in place of the one that kubeconfig or environment give: where the service address isn't
+    served yet, or there are several."""
+    api_ca: str = ""
+    """File of certificate authorities for ``api_server``, in place of the others."""
+    client_certificate: str = ""
+    """File with certificate and key (PEM) that we are known by, in place of all other credentials."""
     context: str = ""
     """Context of the kubeconfig; "": its current one."""
     service_account: str = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -82,9 +91,9 @@ def require_way_in(config: KubernetesConfig) -> None:
 
     Files aren't looked at: they may appear, or become whole, later.
     """
-    if not config.node:
-        raise InvalidConfig("$.node", "must name this node, as its Node object is called")
-    if not config.kubeconfig and not all(os.environ.get(name) for name in _SERVICE_ENV):
+    if config.kubeconfig or config.api_server:
+        return
+    if not all(os.environ.get(name) for name in _SERVICE_ENV):
         raise InvalidConfig(
             "$.kubeconfig",
             "no way to the Kubernetes API: set it to a kubeconfig file, or run in a pod with a service "
@@ -100,6 +109,8 @@ def connect(config: KubernetesConfig) -> Connection:
     began = time.time_ns()
     configuration = Configuration()
     files = _from_kubeconfig(config, configuration) if config.kubeconfig else _in_pod(config, configuration)
+    files += _replaced(config, configuration)
+    _require_readable(configuration)
     # Repeating is decided above this layer, where the deadline is known; redirects are never meant.
     configuration.retries = False
     configuration.connection_pool_maxsize = config.connections
@@ -116,10 +127,47 @@ def _in_pod(config: KubernetesConfig, configuration: Any) -> tuple[str, ...]:
     try:
         # The package's own refresh looks once a minute; ours sees a rotation at the next request.
         loader: Any = InClusterConfigLoader
-        loader(token, authority, try_refresh_token=False).load_and_set(configuration)
+        environment = _service_at(config.api_server) if config.api_server else os.environ
+        loader(token, authority, try_refresh_token=False, environ=environment).load_and_set(configuration)
     except (ConfigException, OSError, ValueError) as error:
         raise BadCredentials(f"service account in {config.service_account}: {error}") from error
     return token, authority
+
+
+def _service_at(url: str) -> dict[str, str]:
+    """The environment of a pod whose API is there. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f'"{url}" is no URL of an API: expected https://HOST:PORT')
+    return dict(zip(_SERVICE_ENV, (parts.hostname, str(parts.port or 443)), strict=True))
+
+
+def _replaced(config: KubernetesConfig, configuration: Any) -> tuple[str, ...]:
+    """Let what the options say count before what was found; the files of it."""
+    if config.api_server:
+        configuration.host = config.api_server.rstrip("/")
+    if config.api_ca:
+        configuration.ssl_ca_cert = config.api_ca
+    if config.client_certificate:
+        configuration.api_key, configuration.api_key_prefix = {}, {}
+        configuration.refresh_api_key_hook = None
+        configuration.cert_file = configuration.key_file = config.client_certificate
+    return tuple(filter(None, (config.api_ca, config.client_certificate)))
+
+
+def _require_readable(configuration: Any) -> None:
+    """Certificates are read at each connection: one caught in the making is better found before. Raises
+    BadCredentials."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    faulty = configuration.cert_file
+    try:
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        if configuration.ssl_ca_cert:
+            faulty = configuration.ssl_ca_cert
+            context.load_verify_locations(configuration.ssl_ca_cert)
+    except OSError as error:  # SSLError is one, too
+        raise BadCredentials(f"{faulty}: {error.strerror or error}") from error
 
 
 def _from_kubeconfig(config: KubernetesConfig, configuration: Any) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,6 +26,10 @@ _CONTENT_TYPES = {"patch": "application/merge-patch+json", "update": _JSON, "cre
 _PIECE = 1 << 16
 
 
+def _nothing() -> None:
+    """There is nobody to tell."""
+
+
 class Session:
     """The way to one apiserver. Safe for many threads; ``requests`` counts tries by verb and resource."""
 
@@ -36,6 +40,8 @@ class Session:
         self._slots = threading.BoundedSemaphore(config.connections)
         self._connection: Connection | None = None
         self._closing = threading.Event()
+        self.unauthorized: Callable[[], None] = _nothing
+        """Called when the apiserver doesn't know us, even by credentials that were just read."""
 
     def send(self, call: Call, timeout: float) -> bytes:
         """The answer's body, after one try (two after a 401, with credentials read afresh).
@@ -99,7 +105,12 @@ class Session:
         except Refused as error:
             if error.status != 401:
                 raise
-        return self._exchange(self._renewed(connection), call, timeout)
+        try:
+            return self._exchange(self._renewed(connection), call, timeout)
+        except Refused as error:
+            if error.status == 401:
+                self.unauthorized()
+            raise
 
     def _exchange(self, connection: Connection, call: Call, timeout: float | tuple[float, float]) -> Any:
         headers = {"Accept": call.accept, "User-Agent": f"multinet/{__version__}"}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import msgspec
+
 from multinet.daemon.events import NoEvents
 from multinet.ports import Cluster, Devices, Events, NodeControl
 
 if TYPE_CHECKING:
     from multinet.adapters.kubernetes_config import KubernetesConfig
+    from multinet.adapters.node_certificate import CertificateKeeper
     from multinet.daemon.app import Options
 
 __all__ = ["ClusterAccess", "in_kubernetes", "kubernetes_config", "open_cluster"]
@@ -31,10 +34,19 @@ class ClusterAccess(NamedTuple):
     """None where there are no nodes: a directory of manifests."""
     claims: Devices | None = None
     """Devices that the cluster itself allocates (DRA); None where there is no API that could."""
+    certificate: CertificateKeeper | None = None
+    """Keeps the node's own client certificate, if it has one."""
+
+    def start(self) -> None:
+        """Begin what goes on beside the calls, in a daemon."""
+        if self.certificate is not None:
+            self.certificate.start()
 
     def close(self) -> None:
         """Deliver the last events, then end watches and connections."""
         self.events.close()
+        if self.certificate is not None:
+            self.certificate.stop()
         self.cluster.close()
 
 
@@ -44,24 +56,35 @@ def open_cluster(options: Options) -> ClusterAccess:
         from multinet.adapters.cluster_directory import DirectoryCluster
 
         return ClusterAccess(DirectoryCluster(options.manifests), NoEvents(), None)
-    return in_kubernetes(kubernetes_config(options))
+    config = kubernetes_config(options)
+    if not options.certificate_dir:
+        return in_kubernetes(config)
+    from multinet.adapters.node_certificate import CertificateKeeper, Renewal
+
+    renewal = Renewal(duration=options.certificate_seconds)
+    return in_kubernetes(config, CertificateKeeper(config, options.certificate_dir, renewal))
 
 
-def in_kubernetes(config: KubernetesConfig) -> ClusterAccess:
-    """Everything over one session. Raises InvalidConfig."""
+def in_kubernetes(config: KubernetesConfig, certificate: CertificateKeeper | None = None) -> ClusterAccess:
+    """Everything over one session, by the credentials of ``config``, or by ``certificate``. Raises InvalidConfig."""
     # The client costs 35 MB: only who talks to an apiserver pays for it.
     from multinet.adapters.cluster_kubernetes import KubernetesCluster
     from multinet.adapters.kubernetes_claims import ResourceClaims
     from multinet.adapters.kubernetes_events import KubernetesEvents
     from multinet.adapters.kubernetes_node import KubernetesNode
 
+    if certificate is not None:
+        config = msgspec.structs.replace(config, client_certificate=certificate.path)
     cluster = KubernetesCluster(config)
     session = cluster.session
+    if certificate is not None:
+        session.unauthorized = certificate.distrusted
     return ClusterAccess(
         cluster,
         KubernetesEvents(session, config.node),
         KubernetesNode(session, config.node),
         ResourceClaims(session, config.node),
+        certificate,
     )
 
 
@@ -70,4 +93,6 @@ def kubernetes_config(options: Options) -> KubernetesConfig:
     from multinet.adapters.kubernetes_config import KubernetesConfig
 
     node = options.node_name or os.environ.get("MULTINET_NODE_NAME") or os.uname().nodename
-    return KubernetesConfig(node=node, kubeconfig=options.kubeconfig)
+    return KubernetesConfig(
+        node=node, kubeconfig=options.kubeconfig, api_server=options.api_server, api_ca=options.api_ca
+    )

@@ -113,6 +113,10 @@ class APIServer:
         """Accepted bearer tokens; empty: anyone may come in."""
         self.users: dict[str, tuple[str, tuple[str, ...]]] = {}
         """Token → user and groups. Client certificates say so themselves."""
+        self.unknown: set[str] = set()
+        """Users whose certificates aren't believed."""
+        self.callers: set[tuple[str, str]] = set()
+        """User and verb of each request that was let in."""
         self.granted = set(granted())
         """(group, resource, verb) that RBAC allows: what multinet says it needs, and nothing else."""
         self.used: set[tuple[str, str, str]] = set()
@@ -322,6 +326,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.user = next(value for name, value in subject if name == "commonName")
             organizations = (value for name, value in subject if name == "organizationName")
             self.groups = (*organizations, "system:authenticated")
+            if self.user in api.unknown:
+                raise Refusal(401, "Unauthorized")
         elif scheme.lower() == "bearer" and token in api.users:
             self.user, self.groups = api.users[token]
         elif api.tokens and (scheme.lower() != "bearer" or token not in api.tokens):
@@ -330,6 +336,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _authorize(self, api: APIServer, group: str, named: str, verb: str) -> None:
         with api.lock:
             api.used.add((group, named, verb))
+            api.callers.add((self.user, verb))
         if (group, named, verb) not in api.granted:
             raise Refusal(403, f'{named} is forbidden: User "multinet" cannot {verb} resource "{named}"')
 
