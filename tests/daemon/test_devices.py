@@ -308,10 +308,10 @@ def test_a_silent_kubelet_costs_the_callers_time_and_no_more(node: Site, serving
     resource_nad(node, "fast", sriov())
     node.pod(networks="fast")
     sandbox = node.lab.sandbox()
-    code, text = node.fails("ADD", netns=sandbox, time_limit_ms=3000)
+    code, text = node.fails("ADD", netns=sandbox, time_limit_ms=1500)
     over.set()
     assert code == Code.TRY_AGAIN
-    assert "no answer within" in text
+    assert "DEADLINE_EXCEEDED" in text  # by our clock or by the server's
     node.assert_clean(sandbox)
 
 
