@@ -129,6 +129,48 @@ NAD_FAULTS: list[tuple[str, Any, Any, int, list[str]]] = [
         Code.INVALID_CONFIG,
         ["failed at '/'", "item 1, column 4"],
     ),
+    ("two interface names", None, "net@a@b", Code.INVALID_CONFIG, ["failed at '@'"]),
+    ("upper case", None, "Net", Code.INVALID_CONFIG, ["mismatch @ 'Net'"]),
+    ("no name", None, "default/", Code.INVALID_CONFIG, ["the network has no name"]),
+    ("blank in an interface name", None, "net@a b", Code.INVALID_CONFIG, ["interface name 'a b'"]),
+    ("lone object", None, '{"name": "net"}', Code.INVALID_CONFIG, ["expected an array of objects, got dict"]),
+    ("lone text", None, '"net"', Code.INVALID_CONFIG, ["expected an array of objects, got str"]),
+    ("element without a name", None, [{"namespace": "default"}], Code.INVALID_CONFIG, ["$[0].name"]),
+    (
+        "addresses that are no list",
+        macvlan(),
+        [{"name": "net", "ips": "x"}],
+        Code.INVALID_CONFIG,
+        ["$[0].ips"],
+    ),
+    (
+        "bad gateway",
+        macvlan(),
+        [{"name": "net", "default-route": ["x"]}],
+        Code.INVALID_CONFIG,
+        ["default-route"],
+    ),
+    (
+        "bad GUID",
+        macvlan(),
+        [{"name": "net", "infiniband-guid": "02:00:00:00:00:01"}],
+        Code.INVALID_CONFIG,
+        ["failed to validate infiniband GUID"],
+    ),
+    (
+        "port out of range",
+        macvlan(),
+        [{"name": "net", "portMappings": [{"hostPort": 0, "containerPort": 1}]}],
+        Code.INVALID_CONFIG,
+        ["$[0].portMappings[0].hostPort"],
+    ),
+    (
+        "burst without rate",
+        macvlan(),
+        [{"name": "net", "bandwidth": {"ingressBurst": 1}}],
+        Code.INVALID_CONFIG,
+        ["needs ingressRate"],
+    ),
     ("bad address asked for", macvlan(), [{"name": "net", "ips": ["x"]}], Code.INVALID_CONFIG, ['"x"']),
     ("bad MAC asked for", macvlan(), [{"name": "net", "mac": "xx"}], Code.INVALID_CONFIG, ["xx"]),
     ("long interface name", macvlan(), "net@sixteencharacters", Code.INVALID_CONFIG, ["sixteencharacters"]),
@@ -149,6 +191,27 @@ def test_networks_of_the_pod(site: Site, uplink: str, fault: tuple[str, Any, Any
     assert [word for word in words if word not in text] == [], text
     assert found == code, text
     site.assert_clean(sandbox)
+
+
+@pytest.mark.parametrize("networks", ["", " ", ",", " , ,", "[]", "net,", ",net,,net , "])
+def test_networks_that_ask_for_little(site: Site, uplink: str, networks: str) -> None:
+    """Blank items are passed over (2.9), and no item is nothing asked for (2.1)."""
+    site.nad("net", macvlan())
+    site.pod(networks=networks)
+    sandbox = site.lab.sandbox()
+    site.ok("ADD", netns=sandbox)
+    assert len(site.rows) == 1 + networks.count("net")
+    site.ok("DEL", netns=sandbox)
+    site.assert_clean(sandbox)
+
+
+def test_the_namespace_that_was_searched_is_named(site: Site, uplink: str) -> None:
+    """9.32: who expects another one learns what to write."""
+    site.nad("net", macvlan(), namespace="other")
+    site.pod(networks="net")
+    code, text = site.fails("ADD", netns=site.lab.sandbox())
+    assert code == Code.ATTACHMENT
+    assert "looked for in namespace default and in no other" in text and '"namespace/net"' in text
 
 
 def test_forbidden_namespace(site: Site, uplink: str) -> None:
