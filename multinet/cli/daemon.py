@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 
+from multinet.cli.config_file import add_config_file
 from multinet.cli.failure import OK, Failure
 from multinet.cli.node_options import add_log_level, add_node_arguments, node_options
+from multinet.cli.safety_options import add_safety_arguments, safety_plan
 
 SUMMARY = "Serve this node's CNI calls until SIGTERM."
 EXAMPLE = """\
 multinet daemon --manifests /etc/multinet/manifests
+multinet daemon --config /etc/cni/net.d/multus.d/daemon-config.json
 MULTINET_NODE_NAME=n1 multinet daemon --kubeconfig /etc/multinet/kubeconfig --log-level warning"""
 
 _OPTION_OF = {"$.kubeconfig": "--kubeconfig", "$.node": "--node-name"}
@@ -18,7 +21,9 @@ _OPTION_OF = {"$.kubeconfig": "--kubeconfig", "$.node": "--node-name"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The node's options."""
+    add_config_file(parser)
     add_node_arguments(parser)
+    add_safety_arguments(parser)
     add_log_level(parser, "info")
 
 
@@ -37,14 +42,14 @@ def run(arguments: argparse.Namespace) -> int:
     from multinet.daemon.app import load_delegates, run_daemon
 
     log_to_stderr(arguments.log_level)
-    options = node_options(arguments)
+    options, plan = node_options(arguments), safety_plan(arguments)
     load_delegates()
     # What is loaded by now stays for ever: the collector needn't walk through it at each full collection.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
     try:
-        run_daemon(options)
+        run_daemon(options, plan)
     except InvalidConfig as error:
         option = _OPTION_OF.get(error.path, error.path)
         raise Failure(f"{option}: {error.problem}; or use --manifests DIR") from None

@@ -14,6 +14,7 @@ from multinet.shim import DEFAULT_SOCKET
 
 if TYPE_CHECKING:
     from multinet.core.record import AttachmentRecord
+    from multinet.daemon.node_report import NodeReport
 
 SUMMARY = "Show the attachments of this node's pods, and removals that failed."
 EXAMPLE = """\
@@ -42,17 +43,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print it."""
+    import msgspec
+
     from multinet.adapters.journal_view import read_attachments
+    from multinet.daemon.node_report import read_report
 
     pod = _pod(arguments.pod)
     journal = os.path.join(arguments.state_dir, "journal.db")
     records = [record for record in read_attachments(journal) if not pod or record.pod == pod]
     problem = _daemon_problem(arguments.socket)
     spooled = _spooled(arguments.state_dir)
+    node = read_report(arguments.state_dir)
     if arguments.output == "table":
         _print_table(records)
         sys.stdout.flush()  # so that notes come last where both streams are one
-        for note in _notes(records, problem, spooled, arguments):
+        for note in [*_notes(records, problem, spooled, arguments), *_notes_of_node(node)]:
             sys.stderr.write(f"multinet: {note}\n")
         return OK
     daemon = {"socket": arguments.socket, "running": not problem}
@@ -61,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         "stateDir": arguments.state_dir,
         "spooledRemovals": spooled,
         "attachments": [_described(record) for record in records],
+        **msgspec.to_builtins(node),
     }
     sys.stdout.write(_as_json(report) if arguments.output == "json" else _as_yaml(report))
     return OK
@@ -127,6 +133,15 @@ def _notes(
     if problem:
         notes.append(f"no daemon is running at {arguments.socket} ({problem})")
     return notes
+
+
+def _notes_of_node(node: NodeReport) -> list[str]:
+    """What the daemon, when it last looked, found wrong with its node."""
+    notes = [node.slot.problem] if node.slot and node.slot.problem else []
+    return notes + [
+        f"pod {pod.namespace}/{pod.name} runs without networks that it asks for: {', '.join(pod.networks)}"
+        for pod in node.unserved or ()
+    ]
 
 
 def _addresses(record: AttachmentRecord) -> list[str]:

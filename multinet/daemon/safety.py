@@ -42,6 +42,8 @@ class SafetyPlan(msgspec.Struct, frozen=True, kw_only=True):
     slot_at_exit: str = "keep"
     """``keep``, so that pods wait for the next daemon, or ``remove`` (``cleanupConfigOnExit``)."""
     boot: BootPlan | None = None
+    taint: str = ""
+    """Key of the taint that is taken off the node once all is in place; empty: none is looked for."""
     times: BootTimes = BootTimes()
 
 
@@ -57,7 +59,7 @@ class Safety:
         self._report = ReportFile(application.options.state_dir)
         self.slot = self._slot(plan.slot) if plan.slot else None
         self.guard = self._guard(plan.boot, sandboxes or _runtime(plan.boot)) if plan.boot else None
-        self.taint = self._taint(plan.boot.taint) if plan.boot and plan.boot.taint else None
+        self.taint = self._taint(plan.taint) if plan.taint else None
         if self.slot is not None:
             application.handler.require_node = self.slot.require_ready
 

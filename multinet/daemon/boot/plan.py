@@ -6,10 +6,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["NOT_READY", "BootPlan", "BootTimes", "Policy"]
-
-NOT_READY = "multinet.dev/not-ready"
-"""Key of the taint that keeps pods off a node until multinet is ready there."""
+__all__ = ["BootPlan", "BootTimes", "Policy"]
 
 Policy = Literal["report", "repair", "evict"]
 """``report``: tell it, by an Event, the log and ``multinet status``. ``repair``: attach what is lacking to the running
@@ -22,8 +19,6 @@ class BootPlan(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy = "report"
     runtime_socket: str = ""
     """The container runtime's (CRI); empty: whichever usual one there is."""
-    taint: str = ""
-    """Key of the taint that is taken off the node once all is in place; empty: none is looked for."""
 
 
 class BootTimes(msgspec.Struct, frozen=True, kw_only=True):
