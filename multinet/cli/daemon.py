@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from multinet.cli.config_file import add_config_file
 from multinet.cli.failure import OK, Failure
 from multinet.cli.node_options import add_log_level, add_node_arguments, node_options
 from multinet.cli.safety_options import add_safety_arguments, safety_plan
+
+if TYPE_CHECKING:
+    from multinet.core.daemon_config import DaemonConfig
+    from multinet.daemon.app import Options
+    from multinet.daemon.safety import SafetyPlan
 
 SUMMARY = "Serve this node's CNI calls until SIGTERM."
 EXAMPLE = """\
@@ -27,6 +33,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_log_level(parser, "info")
 
 
+def _configured(
+    arguments: argparse.Namespace, options: Options, plan: SafetyPlan
+) -> tuple[Options, SafetyPlan]:
+    """Options and plan with what a configuration file says and no option can; its warnings are logged."""
+    config: DaemonConfig | None = arguments.config
+    if config is None:
+        return options, plan
+    import logging
+
+    from msgspec.structs import replace
+
+    for text in config.warnings:
+        logging.getLogger(__name__).warning("%s: %s", arguments.config_path, text)
+    if plan.slot is not None:
+        plan = replace(plan, slot=replace(plan.slot, **config.slot))
+    return replace(options, overrides=dict(config.overrides)), plan
+
+
 _YOUNG_OBJECTS = 20_000
 """A pod makes a few thousand objects, hardly any in cycles: looking for those at each 700 costs more than it frees."""
 
@@ -42,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from multinet.daemon.app import load_delegates, run_daemon
 
     log_to_stderr(arguments.log_level)
-    options, plan = node_options(arguments), safety_plan(arguments)
+    options, plan = _configured(arguments, node_options(arguments), safety_plan(arguments))
     load_delegates()
     # What is loaded by now stays for ever: the collector needn't walk through it at each full collection.
     gc.collect()

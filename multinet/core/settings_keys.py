@@ -20,7 +20,6 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "logToStderr": _LOG_PLACE,
     "logOptions": _LOG_PLACE,
     "kubeconfig": "the daemon reaches the cluster by its own credentials: set its --kubeconfig",
-    "cniDir": "what is attached is in the daemon's journal: set its --state-dir",
     "daemonSocketDir": "the shim finds the daemon by the file beside it: install with --socket",
     "socketDir": f"{_DAEMON}: set its --socket",
     "chrootDir": f"{_DAEMON}: set its --host-root",

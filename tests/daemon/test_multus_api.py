@@ -655,3 +655,29 @@ class TestWholeDaemon:
             daemon.stop()
             assert not Path(path).exists()
         site.assert_clean(pod)
+
+    def test_multus_own_configuration_file(
+        self, site: Site, daemon: Daemon, lab: Any, tmp_path: Path
+    ) -> None:
+        """``--config``: the socket, and keys that count before the callers' own (3.13)."""
+        pod = lab.sandbox()
+        daemon.site.recorders.make("ours")
+        site.nad("ours", {"cniVersion": "1.0.0", "type": "ours"}, namespace="networks")
+        with tempfile.TemporaryDirectory(prefix="mn-") as short:
+            config = tmp_path / "daemon-config.json"
+            content = {
+                "socketDir": short,
+                "clusterNetwork": "ours",
+                "multusNamespace": "networks",
+                "logFile": "/x",
+            }
+            config.write_text(json.dumps(content))
+            daemon.start(f"--config={config}")
+            caller = Caller(site, f"{short}/multus.sock", None)  # type: ignore[arg-type]
+            caller.cni("ADD", "c1", pod).result()
+            daemon.ok("ADD", "c2", lab.sandbox())
+            assert site.recorders.asked("ADD") == [("ours", "ADD", "eth0")] * 2
+            daemon.ok("DEL", "c1", pod)
+            daemon.ok("DEL", "c2")
+            daemon.stop()
+        assert f"{config}: $.logFile: has no effect" in daemon.log.read_text()
