@@ -15,8 +15,15 @@ import msgspec
 import pytest
 
 from multinet.adapters.netns import Netns
-from multinet.cni.errors import Code
+from multinet.cni.conf import NetworkList
+from multinet.cni.errors import CNIError, Code
+from multinet.core.planned import InlineNetwork, PlannedAttachment
+from multinet.core.settings import Settings
+from multinet.daemon.call import Call
+from multinet.daemon.networks import LoadedNetwork
+from multinet.daemon.records import new_record
 from multinet.npwg.selection import NETWORK_STATUS
+from multinet.ports import Pod
 from tests.adapters.apiserver import CLAIMS, EVENTS, NADS, PODS, SLICES, APIServer
 from tests.adapters.kubelet import A, B, Kubelet, kubelet
 from tests.adapters.objects import NETWORKS, eventually, pod, write_kubeconfig
@@ -444,6 +451,43 @@ def test_one_device_for_two_pods_goes_to_one_of_them(node: Site, serving: Kubele
     for name in names:
         node.ok("DEL", f"c-{name}", netns=sandboxes[name], pod=name)
     node.assert_clean(*sandboxes.values())
+
+
+def test_between_choice_and_journal_nobody_else_chooses(node: Site, serving: Kubelet) -> None:
+    serving.pods = {("default", name): [{A: ["only"]}] for name in ("first", "second")}
+    settings = Settings.from_config({"delegates": [{"type": "bridge", "name": "n"}]})
+    network = NetworkList.from_object({**sriov(), "name": "fast"})
+    plan = [PlannedAttachment(position=1, name="default/fast", ifname="net1", source=InlineNetwork({}))]
+    loaded = [LoadedNetwork("default/fast", network, A)]
+    desk, journal = node.app.shared.devices, node.app.journal
+    chosen, go_on = threading.Event(), threading.Event()
+
+    def choose(name: str) -> list[str]:
+        one = Pod(namespace="default", name=name, uid=name)
+        sandbox = node.lab.sandbox()
+        call = Call(node.request("ADD", name, netns=sandbox, pod=name))
+        try:
+            with desk.given(one, plan, loaded, settings, call) as given:
+                if name == "first":
+                    chosen.set()
+                    go_on.wait(30)
+                journal.begin([new_record(plan[0], given[0], one, call, ())])
+            return [each.device_id for each in given]
+        finally:
+            call.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(choose, "first")
+        assert chosen.wait(30)
+        second = pool.submit(choose, "second")
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.3)
+        go_on.set()
+        assert first.result() == ["only"]
+        with pytest.raises(CNIError, match='"only" by pod default/first') as caught:
+            second.result()
+    assert caught.value.code == Code.TRY_AGAIN
+    journal.forget(journal.all())
 
 
 # -- from the cluster
