@@ -15,8 +15,8 @@ import msgspec
 from multinet.adapters.netns import Netns
 from multinet.bench.failure import BenchError
 
-__all__ = ["Driver", "Job", "Outcome", "Run", "Step", "compile_static", "parse_report"]
-__all__ += ["reason", "render_plan"]
+__all__ = ["Driver", "Job", "Outcome", "Run", "Step", "compile_driver", "compile_static"]
+__all__ += ["parse_report", "reason", "render_plan"]
 
 _SOURCE = Path(__file__).with_name("driver.c")
 _RUN_LIMIT = 600.0
@@ -68,13 +68,13 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Driver:
-    """Compiled once, then run once for each phase of the benchmark."""
+    """Run once for each phase of the benchmark."""
 
-    def __init__(self, directory: Path, host: Netns) -> None:
-        """It runs on ``host``. Raises BenchError when there is no C compiler."""
+    def __init__(self, program: Path, directory: Path, host: Netns) -> None:
+        """``program``, by ``compile_driver``, runs on ``host``; plans and errors are files in ``directory``."""
+        self._program = program
         self._directory = directory
         self._host = host
-        self._program = compile_static(_SOURCE.read_text(), directory / "driver")
 
     def run(self, jobs: Sequence[Job], concurrency: int = 1) -> Run:
         """Run the jobs, ``concurrency`` of them at once, started in their order.
@@ -149,6 +149,11 @@ def _printed(output: Path) -> str:
         return ": ".join(filter(None, (str(error["msg"]), str(error.get("details", "")))))
     except (ValueError, TypeError, KeyError, AttributeError):
         return text
+
+
+def compile_driver(output: Path) -> Path:
+    """The driver's program. Raises BenchError when there is no C compiler."""
+    return compile_static(_SOURCE.read_text(), output)
 
 
 def compile_static(source: str, output: Path) -> Path:

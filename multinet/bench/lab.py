@@ -19,7 +19,7 @@ from pathlib import Path
 from multinet.adapters.netns import Netns
 from multinet.bench.failure import BenchError
 
-__all__ = ["UPLINK", "Lab", "filesystem_of"]
+__all__ = ["UPLINK", "Lab", "filesystem_of", "filesystems"]
 
 UPLINK = "eth1"
 """The host's link that macvlans are built on."""
@@ -110,6 +110,12 @@ def filesystem_of(path: str | os.PathLike[str]) -> str:
         if mount.split()[2] == number:
             return source.split()[0]
     return ""
+
+
+def filesystems() -> dict[str, str]:
+    """What pods' files, and the daemon's journal, are on."""
+    memory = _MEMORY if _is_memory(_MEMORY) else tempfile.gettempdir()
+    return {"files": filesystem_of(memory), "journal": filesystem_of(tempfile.gettempdir())}
 
 
 def _is_memory(path: str) -> bool:

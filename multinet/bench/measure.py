@@ -8,13 +8,40 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from multinet.bench.contenders import Contender, Pod
-from multinet.bench.driver import Job, Run, Step, reason
+from multinet.bench.driver import Job, Run, reason
 from multinet.bench.failure import BenchError
-from multinet.bench.stage import Stage
+from multinet.bench.ground import Ground
+from multinet.bench.ours import Ours
 
-__all__ = ["VERBS", "Series", "Taken", "bursts", "start_costs", "take_turns"]
+__all__ = ["VERBS", "Series", "Stretch", "Taken", "burst", "bursts", "nothing_yet", "one_by_one"]
+__all__ += ["require_success", "take_turns", "while_time"]
 
 VERBS = ("ADD", "DEL")
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """Pods that were measured together."""
+
+    pods: int
+    failed: int = 0
+    cpu: float = 0.0
+    """ms of all of them: their processes' user and system time, and for ours the daemon's."""
+    daemon_cpu: float = 0.0
+    """ms, the daemon's share of ``cpu``."""
+    driver_cpu: float = 0.0
+    """ms that starting the processes took the driver itself; 0 where others were running, too."""
+    elapsed: float = 0.0
+    """s; 0 where others were running, too."""
+
+    @property
+    def rate(self) -> float:
+        """Pods a second, the failed ones not counted."""
+        return (self.pods - self.failed) / self.elapsed
+
+    @property
+    def cpu_each(self) -> float:
+        """ms a pod."""
+        return self.cpu / self.pods
 
 
 class Series(msgspec.Struct):
@@ -22,74 +49,97 @@ class Series(msgspec.Struct):
 
     times: list[float] = []
     """ms a pod, from the start of its first process to the end of its last."""
-    cpu: float = 0.0
-    """ms of all pods together: their processes' user and system time, and for ours the daemon's."""
-    daemon_cpu: float = 0.0
-    """ms, the daemon's share of ``cpu``."""
-    elapsed: float = 0.0
-    """s, of all pods together, where only they were running."""
-    driver_cpu: float = 0.0
-    """ms that starting the processes took the driver itself, where only they were running."""
+    stretches: list[Stretch] = []
     failures: list[str] = []
     """Why, one text a failed pod."""
 
     @property
-    def rate(self) -> float:
-        """Pods a second, the failed ones not counted."""
-        return (len(self.times) - len(self.failures)) / self.elapsed
+    def whole(self) -> Stretch:
+        """All stretches as one."""
+        sums = {name: sum(getattr(one, name) for one in self.stretches) for name in Stretch.__struct_fields__}
+        return Stretch(**sums)
 
 
 Taken = dict[str, dict[str, Series]]
 """By the contender's name and the verb."""
 
 
-def take_turns(stage: Stage, pods: int, block: int, until: float) -> Taken:
+def take_turns(ground: Ground, contenders: Sequence[Contender], pods: int, block: int, until: float) -> Taken:
     """``pods`` pods of each contender, one at a time: A B C, A B C …
 
     ``block`` of each are alive together: they are added in turns, then deleted in turns. The next block has
     the contenders in the opposite order, so that none always comes after the same one. There are fewer pods
     when the last block would not end before ``until``. Raises BenchError for a pod that fails.
     """
-    order = list(stage.contenders)
-    taken = _nothing_yet(order)
-    for first in _while_time(range(0, pods, block), until):
+    order = list(contenders)
+    taken = nothing_yet(order)
+    for first in while_time(range(0, pods, block), until):
         size = min(block, pods - first)
-        turns = [(one, stage.pod(slot)) for slot, one in enumerate(order * size)]
+        turns = [(one, ground.pod(slot)) for slot, one in enumerate(order * size)]
         for verb in VERBS:
-            _turns(stage, verb, turns, taken)
+            one_by_one(ground, verb, turns, taken)
         order.reverse()
     return taken
 
 
-def bursts(stage: Stage, pods: int, concurrency: int, rounds: int, until: float) -> Taken:
-    """Ours and the reference plugins: ``pods`` pods, ``concurrency`` of them at any time.
+def one_by_one(ground: Ground, verb: str, turns: Sequence[tuple[Contender, Pod]], taken: Taken) -> None:
+    """One pod after the other, into ``taken``. Raises BenchError for one that fails."""
+    jobs = [_job(one, verb, pod) for one, pod in turns]
+    run, daemon_cpu = _measured(ground, jobs, 1)
+    require_success(jobs, run)
+    for name in dict.fromkeys(one.name for one, _ in turns):
+        outcomes = [
+            outcome for (one, _), outcome in zip(turns, run.outcomes, strict=True) if one.name == name
+        ]
+        daemons = daemon_cpu if name == Ours.name else 0.0
+        cpu = sum(outcome.cpu_ms for outcome in outcomes) + daemons
+        series = taken[name][verb]
+        series.times += [outcome.wall_ms for outcome in outcomes]
+        series.stretches.append(Stretch(pods=len(outcomes), cpu=cpu, daemon_cpu=daemons))
+
+
+def bursts(
+    ground: Ground, contenders: Sequence[Contender], pods: int, concurrency: int, rounds: int, until: float
+) -> Taken:
+    """``pods`` pods of each contender, ``concurrency`` of them at any time.
 
     The contenders alternate, and begin alternately in the ``rounds``, of which there are fewer when the last
     would not end before ``until``. Pods that fail are counted.
     """
-    order: list[Contender] = [stage.ours, *stage.rivals]
-    taken = _nothing_yet(order)
-    for _ in _while_time(range(rounds), until):
+    order = list(contenders)
+    taken = nothing_yet(order)
+    for _ in while_time(range(rounds), until):
         for one in order:
-            at_once = [stage.pod(slot) for slot in range(pods)]
+            at_once = [ground.pod(slot) for slot in range(pods)]
             for verb in VERBS:
-                _burst(stage, one, verb, at_once, concurrency, taken[one.name][verb])
+                burst(ground, one, verb, at_once, concurrency, taken[one.name][verb])
         order.reverse()
     return taken
 
 
-def start_costs(stage: Stage, count: int) -> tuple[list[float], list[float]]:
-    """ms from exec to exit: the shim answering VERSION, and a static program that does nothing; in turns."""
-    version = Job("shim VERSION", (Step((str(stage.shim),), {"CNI_COMMAND": "VERSION"}),))
-    nothing = Job("true", (Step((str(stage.true),)),))
-    jobs = [version, nothing] * count
-    run = stage.driver.run(jobs)
-    _require_success(jobs, run)
-    times = [outcome.wall_ms for outcome in run.outcomes]
-    return times[0::2], times[1::2]
+def burst(
+    ground: Ground, contender: Contender, verb: str, pods: Sequence[Pod], concurrency: int, into: Series
+) -> None:
+    """One verb for all the pods, ``concurrency`` of them at any time."""
+    jobs = [_job(contender, verb, pod) for pod in pods]
+    run, daemon_cpu = _measured(ground, jobs, concurrency)
+    daemons = daemon_cpu if contender.name == Ours.name else 0.0
+    failures = _failures(jobs, run)
+    into.times += [outcome.wall_ms for outcome in run.outcomes]
+    into.failures += failures
+    into.stretches.append(
+        Stretch(
+            pods=len(pods),
+            failed=len(failures),
+            cpu=sum(outcome.cpu_ms for outcome in run.outcomes) + daemons,
+            daemon_cpu=daemons,
+            driver_cpu=run.driver_cpu_s * 1000,
+            elapsed=run.elapsed_s,
+        )
+    )
 
 
-def _while_time(numbers: Iterable[int], until: float) -> Iterator[int]:
+def while_time(numbers: Iterable[int], until: float) -> Iterator[int]:
     """The first number, and further ones as long as another step of the last one's length ends in time."""
     last = 0.0
     for number in numbers:
@@ -100,47 +150,27 @@ def _while_time(numbers: Iterable[int], until: float) -> Iterator[int]:
         last = time.monotonic() - started
 
 
-def _nothing_yet(contenders: Sequence[Contender]) -> Taken:
+def nothing_yet(contenders: Sequence[Contender]) -> Taken:
+    """A series for each, with nothing in it."""
     return {one.name: {verb: Series() for verb in VERBS} for one in contenders}
 
 
-def _turns(stage: Stage, verb: str, turns: Sequence[tuple[Contender, Pod]], taken: Taken) -> None:
-    jobs = [_job(one, verb, pod) for one, pod in turns]
-    run, daemon_cpu = _measured(stage, jobs, 1)
-    _require_success(jobs, run)
-    for (one, _), outcome in zip(turns, run.outcomes, strict=True):
-        series = taken[one.name][verb]
-        series.times.append(outcome.wall_ms)
-        series.cpu += outcome.cpu_ms
-    ours = taken[stage.ours.name][verb]
-    ours.cpu += daemon_cpu
-    ours.daemon_cpu += daemon_cpu
-
-
-def _burst(
-    stage: Stage, contender: Contender, verb: str, pods: Sequence[Pod], concurrency: int, into: Series
-) -> None:
-    jobs = [_job(contender, verb, pod) for pod in pods]
-    run, daemon_cpu = _measured(stage, jobs, concurrency)
-    into.times += [outcome.wall_ms for outcome in run.outcomes]
-    into.cpu += sum(outcome.cpu_ms for outcome in run.outcomes)
-    if contender is stage.ours:
-        into.cpu += daemon_cpu
-        into.daemon_cpu += daemon_cpu
-    into.elapsed += run.elapsed_s
-    into.driver_cpu += run.driver_cpu_s * 1000
-    into.failures += _failures(jobs, run)
+def require_success(jobs: Sequence[Job], run: Run) -> None:
+    """Raises BenchError for the first job that failed."""
+    failures = _failures(jobs, run)
+    if failures:
+        raise BenchError(failures[0])
 
 
 def _job(contender: Contender, verb: str, pod: Pod) -> Job:
     return contender.add(pod) if verb == "ADD" else contender.delete(pod)
 
 
-def _measured(stage: Stage, jobs: Sequence[Job], concurrency: int) -> tuple[Run, float]:
+def _measured(ground: Ground, jobs: Sequence[Job], concurrency: int) -> tuple[Run, float]:
     """The run, and the daemon's processor time in it, ms."""
-    before = stage.daemon.cpu_ms()
-    run = stage.driver.run(jobs, concurrency)
-    return run, stage.daemon.cpu_ms() - before
+    before = ground.daemon_cpu_ms()
+    run = ground.driver.run(jobs, concurrency)
+    return run, ground.daemon_cpu_ms() - before
 
 
 def _failures(jobs: Sequence[Job], run: Run) -> list[str]:
@@ -149,9 +179,3 @@ def _failures(jobs: Sequence[Job], run: Run) -> list[str]:
         for job, outcome in zip(jobs, run.outcomes, strict=True)
         if outcome.failed_step is not None
     ]
-
-
-def _require_success(jobs: Sequence[Job], run: Run) -> None:
-    failures = _failures(jobs, run)
-    if failures:
-        raise BenchError(failures[0])

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,8 +19,9 @@ from multinet.bench.lab import Lab
 __all__ = ["Memory", "NodeDaemon"]
 
 _MAIN = "import sys; from multinet.cli.main import main; sys.exit(main())"
-_START_LIMIT = 20.0
+_START_LIMIT = 30.0
 _STOP_LIMIT = 10.0
+_PAUSE = 0.002
 _PATH_LIMIT = 107
 """Bytes of a unix socket's path (unix(7), without the final null)."""
 
@@ -32,19 +34,21 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class NodeDaemon:
-    """``multinet daemon`` with a directory for a cluster; a context manager."""
+    """``multinet daemon``; a context manager."""
 
-    def __init__(self, lab: Lab, socket_path: Path, state: Path, manifests: Path) -> None:
-        """Returns when it serves. Raises BenchError when it doesn't."""
+    def __init__(self, lab: Lab, socket_path: Path, state: Path, cluster: Sequence[str]) -> None:
+        """``cluster``: the options that name one. Returns when it listens; raises BenchError when it doesn't."""
         if len(os.fsencode(socket_path)) > _PATH_LIMIT:
             raise BenchError(f"{socket_path} is too long a path for a socket: set TMPDIR to a shorter one")
         self._log = lab.directory / "daemon.log"
         self._socket = socket_path
-        places = ["--socket", socket_path, "--state-dir", state, "--manifests", manifests]
-        command = [sys.executable, "-c", _MAIN, "daemon", *map(str, places)]
+        places = ["--socket", str(socket_path), "--state-dir", str(state)]
+        command = [sys.executable, "-c", _MAIN, "daemon", *places, *cluster]
         # The very code that is running here, installed or not.
         root = os.path.dirname(os.path.dirname(os.path.abspath(multinet.__file__)))
         search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        self.started = time.monotonic()
+        """Just before its process was forked."""
         self._process = lab.start(command, self._log, {**os.environ, "PYTHONPATH": search})
         try:
             self._await_socket()
@@ -63,7 +67,7 @@ class NodeDaemon:
         return time.clock_gettime_ns((~self.pid << 3) | 2) / 1e6
 
     def memory(self) -> Memory:
-        """Its resident memory now, and the most it ever had."""
+        """Its resident memory now, and the most it ever had (``/proc/PID/status``)."""
         fields = {}
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             key, _, value = line.partition(":")
@@ -93,13 +97,13 @@ class NodeDaemon:
 
     def _await_socket(self) -> None:
         give_up = time.monotonic() + _START_LIMIT
-        while not self._serves():
+        while not self._listens():
             if self._process.poll() is not None:
                 raise BenchError(f"the daemon ended ({self._process.returncode}): {self.log_tail()}")
             if time.monotonic() > give_up:
                 raise BenchError(f"the daemon does not serve {self._socket}: {self.log_tail()}")
-            time.sleep(0.02)
+            time.sleep(_PAUSE)
 
-    def _serves(self) -> bool:
+    def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self._socket)) == 0

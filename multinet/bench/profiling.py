@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from multinet.bench.contenders import Ours, Pod
+from multinet.bench.contenders import Pod
 from multinet.bench.driver import Job
 from multinet.bench.failure import BenchError
 from multinet.bench.lab import Lab
 from multinet.bench.measure import VERBS
+from multinet.bench.node import write_manifests
+from multinet.bench.ours import Ours
 from multinet.bench.samples import percentile
 from multinet.daemon.app import Application, Options
 from multinet.wire.message import Request
@@ -34,7 +36,8 @@ def profile(pods: int, output: Path, top: int = 40) -> str:
     """
     with Lab() as lab:
         manifests = lab.memory_folder("manifests")
-        ours = Ours(lab, lab.folder("bin") / "multinet", manifests, pods)
+        ours = Ours(lab, lab.folder("bin") / "multinet", pods)
+        write_manifests(manifests, ours)
         options = Options(
             socket=str(lab.directory / "unused.sock"),
             state_dir=str(lab.folder("state")),

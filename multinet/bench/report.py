@@ -1,115 +1,72 @@
-"""The figures as a table for people."""
+"""The figures as tables for people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["table"]
+from multinet.bench.compare import Change
+from multinet.bench.figure import Found
+from multinet.bench.run import Measured
 
-_LABELS = {
-    "ours": "multinet",
-    "floor": "bare kernel (ip -batch)",
-    "floor_by_group": "  … one delete by group",
-    "go": "reference plugins (Go)",
-}
-_RATIOS = {
-    ("ADD", "floor"): "add_vs_floor",
-    ("DEL", "floor"): "del_vs_floor",
-    ("ADD", "go"): "add_vs_go",
-    ("DEL", "go"): "del_vs_go",
-    ("DEL", "floor_by_group"): "del_vs_floor_by_group",
-}
-_ABSENT = "not installed (Debian: containernetworking-plugins)"
+__all__ = ["report"]
+
+_ABSENT = "not measured: no reference plugins (Debian: containernetworking-plugins)"
 
 
-def table(figures: dict[str, Any]) -> str:
+def report(
+    measured: Sequence[Measured], machine: Mapping[str, Any], compared: Mapping[str, Change] | None = None
+) -> str:
     """The report as text, without a last line break."""
-    parts = (_heading(figures), _turns(figures), _load(figures), _processor(figures), _rest(figures))
-    return "\n".join(line for part in parts for line in part)
+    parts = [_heading(machine), *(one.part.lines(one.findings) for one in measured)]
+    found = [figure for one in measured for figure in one.found]
+    return "\n".join(line for part in [*parts, _figures(found, compared)] for line in part)
 
 
-def _heading(figures: dict[str, Any]) -> Iterator[str]:
-    machine = figures["machine"]
-    filesystems = machine["filesystems"]
+def _heading(machine: Mapping[str, Any]) -> Iterator[str]:
+    on = machine["filesystems"]
     yield "pod: eth0 by bridge, net1 by macvlan, net2 by bridge; host-local; no masquerading"
     yield (
         f"Linux {machine['kernel']}, {machine['cores']} cores, load {machine['load_1min']}, "
-        f"Python {machine['python']}; files on {filesystems['files']}, journal on {filesystems['journal']}; "
-        f"{figures['seconds']} s{', quick' if figures['quick'] else ''}"
+        f"Python {machine['python']}; files on {on['files']}, journal on {on['journal']}"
     )
 
 
-def _turns(figures: dict[str, Any]) -> Iterator[str]:
-    found = figures["one_at_a_time"]
-    for verb in ("ADD", "DEL"):
-        pods = found["ours"][verb]["count"]
-        yield ""
-        yield _row(f"{verb}, one at a time, {pods} pods, ms", "min", "p50", "p90", "p99", "max", "ours/it")
-        for name, verbs in found.items():
-            yield _timed(name, verbs and verbs[verb], figures.get(_RATIOS.get((verb, name), "")))
-
-
-def _timed(name: str, row: dict[str, Any] | None, ratio: float | None) -> str:
-    if row is None:
-        return _row(_LABELS[name], _ABSENT)
-    times = [f"{row[f'{key}_ms']:.2f}" for key in ("min", "p50", "p90", "p99", "max")]
-    return _row(_LABELS[name], *times, _ratio(ratio))
-
-
-def _load(figures: dict[str, Any]) -> Iterator[str]:
-    found = dict(figures["at_once"])
-    concurrency = found.pop("concurrency")
-    for verb in ("ADD", "DEL"):
-        what = f"{verb}, {concurrency} at once, {found['ours'][verb]['count']} pods"
-        yield ""
-        yield _row(what, "pods/s", "p50 ms", "p99 ms", "p99/p50", "failed", "ours/it")
-        for name, verbs in found.items():
-            if verbs is None:
-                yield _row(_LABELS[name], _ABSENT)
-                continue
-            row = verbs[verb]
-            numbers = [f"{row['pods_per_s']:.1f}", f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}"]
-            ratio = figures[f"{verb.lower()}_rate_50_vs_go"] if name == "go" else None
-            yield _row(
-                _LABELS[name], *numbers, _ratio(row["p99_over_p50"]), str(row["failures"]), _ratio(ratio)
-            )
-
-
-def _processor(figures: dict[str, Any]) -> Iterator[str]:
+def _figures(found: Iterable[Found], compared: Mapping[str, Change] | None) -> Iterator[str]:
     yield ""
-    yield _row("processor time a pod, ms", "ADD", "DEL", "daemon's", "50: ADD", "50: DEL", "ours/it")
-    for name, verbs in figures["one_at_a_time"].items():
-        if verbs is None:
-            yield _row(_LABELS[name], _ABSENT)
-            continue
-        daemon = f"{verbs['ADD']['daemon_cpu_ms']:.2f}" if name == "ours" else ""
-        loaded = figures["at_once"].get(name)
-        at_once = [f"{loaded[verb]['cpu_ms']:.2f}" if loaded else "" for verb in ("ADD", "DEL")]
-        alone = [f"{verbs[verb]['cpu_ms']:.2f}" for verb in ("ADD", "DEL")]
-        ratio = figures["cpu_per_add_vs_go"] if name == "go" else None
-        yield _row(_LABELS[name], *alone, daemon, *at_once, _ratio(ratio))
-
-
-def _rest(figures: dict[str, Any]) -> Iterator[str]:
-    daemon, shim = figures["daemon"], figures["shim"]
+    yield _row("figure", "value", "±", "target", "met") + (
+        "" if compared is None else _compared("before", "now/it", "")
+    )
+    for one in found:
+        yield _figure(one) + ("" if compared is None else _change(compared.get(one.name)))
     yield ""
-    yield (
-        f"daemon's memory: {daemon['rss_idle_mib']:.1f} MiB before the first pod, "
-        f"{daemon['rss_after_mib']:.1f} after the last, peak {daemon['rss_peak_mib']:.1f}"
-    )
-    yield (
-        f"shim: {shim['size_kb']:.0f} KB; VERSION from exec to exit {shim['version_ms']['p50_ms']:.3f} ms, "
-        f"a static program that does nothing {shim['true_ms']['p50_ms']:.3f} ms"
-    )
-    yield "ours/it: of times below 1, of rates above 1, is faster; only ratios of one run count"
+    yield "ours over theirs: of times below 1, of rates above 1, is faster; only ratios of one run count"
 
 
-def _row(label: str, *cells: str) -> str:
-    if len(cells) == 1:
-        return f"{label:<34} {cells[0]}"
-    return f"{label:<34}" + "".join(f"{cell:>10}" for cell in cells)
+def _figure(found: Found) -> str:
+    unit = "" if found.unit == "×" else f", {found.unit}"
+    reading = found.reading
+    if reading is None:
+        return f"{found.title + unit:<62} {_ABSENT[:12]:>9}"
+    noise = "" if reading.noise is None else _number(reading.noise)
+    met = "yes" if found.target.met(reading.value) else "NO"
+    return _row(found.title + unit, _number(reading.value), noise, str(found.target), met)
 
 
-def _ratio(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+def _change(change: Change | None) -> str:
+    if change is None:
+        return _compared("", "", "new")
+    factor = "" if change.factor is None else f"{change.factor:.2f}"
+    return _compared(_number(change.before), factor, "" if change.verdict == "same" else change.verdict)
+
+
+def _row(title: str, value: str, noise: str, target: str, met: str) -> str:
+    return f"{title:<64}{value:>9}{noise:>8}{target:>8}  {met:<4}"
+
+
+def _compared(before: str, factor: str, verdict: str) -> str:
+    return f"{before:>9}{factor:>8}  {verdict:<6}".rstrip()
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

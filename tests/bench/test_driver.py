@@ -9,6 +9,7 @@ import pytest
 from multinet.bench.driver import Driver, Job, Outcome, Step, parse_report, reason, render_plan
 from multinet.bench.failure import BenchError
 from multinet.bench.lab import Lab
+from multinet.bench.tools import Tools
 
 
 @pytest.fixture
@@ -68,10 +69,12 @@ def test_why_a_job_failed(tmp_path: Path, printed: str, status: int, expected: s
 
 
 @pytest.mark.kernel
-def test_a_job_runs_its_steps_in_order_and_stops_at_the_failing_one(node: Lab, tmp_path: Path) -> None:
+def test_a_job_runs_its_steps_in_order_and_stops_at_the_failing_one(
+    node: Lab, tools: Tools, tmp_path: Path
+) -> None:
     log, late = tmp_path / "log", tmp_path / "late"
     steps = (shell(f"echo one >> {log}"), shell(f"echo two >> {log}; exit 3"), shell(f"touch {late}"))
-    run = Driver(node.folder("driver"), node.host).run([Job("x", steps), Job("y", steps[:1])])
+    run = Driver(tools.driver, node.folder("driver"), node.host).run([Job("x", steps), Job("y", steps[:1])])
     assert [outcome.failed_step for outcome in run.outcomes] == [1, None]
     assert os.waitstatus_to_exitcode(run.outcomes[0].wait_status) == 3
     assert log.read_text() == "one\ntwo\none\n"
@@ -79,21 +82,23 @@ def test_a_job_runs_its_steps_in_order_and_stops_at_the_failing_one(node: Lab, t
 
 
 @pytest.mark.kernel
-def test_input_output_environment_and_namespace_are_the_steps_own(node: Lab, tmp_path: Path) -> None:
+def test_input_output_environment_and_namespace_are_the_steps_own(
+    node: Lab, tools: Tools, tmp_path: Path
+) -> None:
     given, printed = tmp_path / "in", tmp_path / "out"
     given.write_text("from stdin\n")
     script = 'cat; echo "$NAME"; readlink /proc/self/ns/net'
     sandbox = node.sandbox(0)
     inside = Step(("/bin/sh", "-c", script), {"NAME": "n"}, str(given), str(printed), sandbox.path)
     outside = Step(("/bin/sh", "-c", "readlink /proc/self/ns/net"), {}, stdout=str(tmp_path / "host"))
-    Driver(node.folder("driver"), node.host).run([Job("x", (inside, outside))])
+    Driver(tools.driver, node.folder("driver"), node.host).run([Job("x", (inside, outside))])
     assert printed.read_text().splitlines() == ["from stdin", "n", f"net:[{sandbox.identity[1]}]"]
     assert (tmp_path / "host").read_text().strip() == f"net:[{node.host.identity[1]}]"
 
 
 @pytest.mark.kernel
-def test_so_many_jobs_run_at_once(node: Lab) -> None:
-    driver = Driver(node.folder("driver"), node.host)
+def test_so_many_jobs_run_at_once(node: Lab, tools: Tools) -> None:
+    driver = Driver(tools.driver, node.folder("driver"), node.host)
     jobs = [Job("sleep", (shell("sleep 0.2"),))] * 8
     together = driver.run(jobs, 8)
     assert all(outcome.wall_ms >= 200 for outcome in together.outcomes)
@@ -103,9 +108,9 @@ def test_so_many_jobs_run_at_once(node: Lab) -> None:
 
 
 @pytest.mark.kernel
-def test_processor_time_is_that_of_the_processes_and_their_children(node: Lab) -> None:
+def test_processor_time_is_that_of_the_processes_and_their_children(node: Lab, tools: Tools) -> None:
     busy = shell("(i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done); true")
-    run = Driver(node.folder("driver"), node.host).run(
+    run = Driver(tools.driver, node.folder("driver"), node.host).run(
         [Job("busy", (busy,)), Job("idle", (shell("sleep 0.1"),))]
     )
     busy_ms, idle_ms = (outcome.cpu_ms for outcome in run.outcomes)
@@ -113,13 +118,15 @@ def test_processor_time_is_that_of_the_processes_and_their_children(node: Lab) -
 
 
 @pytest.mark.kernel
-def test_a_program_that_is_not_there_is_a_failed_job(node: Lab) -> None:
-    run = Driver(node.folder("driver"), node.host).run([Job("x", (Step(("/no/such/program",)),))])
+def test_a_program_that_is_not_there_is_a_failed_job(node: Lab, tools: Tools) -> None:
+    run = Driver(tools.driver, node.folder("driver"), node.host).run(
+        [Job("x", (Step(("/no/such/program",)),))]
+    )
     assert os.waitstatus_to_exitcode(run.outcomes[0].wait_status) == 127
     assert run.errors == "/no/such/program: No such file or directory"
 
 
 @pytest.mark.kernel
-def test_the_driver_says_why_it_cannot_run(node: Lab) -> None:
+def test_the_driver_says_why_it_cannot_run(node: Lab, tools: Tools) -> None:
     with pytest.raises(BenchError, match="without a program"):
-        Driver(node.folder("driver"), node.host).run([Job("x", (Step(()),))])
+        Driver(tools.driver, node.folder("driver"), node.host).run([Job("x", (Step(()),))])

@@ -1,14 +1,7 @@
 from __future__ import annotations
 
-import argparse
-import gc
-import json
 import os
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,46 +10,13 @@ from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.netns import Netns
 from multinet.bench.contenders import GoPlugins
 from multinet.bench.failure import BenchError
-from multinet.bench.figures import failures, figures, machine_facts
 from multinet.bench.measure import bursts, take_turns
 from multinet.bench.profiling import profile
-from multinet.bench.run import Size, measure
 from multinet.bench.stage import Stage
-from multinet.cli import bench
-from multinet.cli.failure import Failure, UsageError
+from multinet.bench.tools import Tools
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("places")]
 FOREVER = float("inf")
-
-
-@pytest.fixture(autouse=True)
-def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Where the labs' directories are made: nothing may be left there, nor a descriptor."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    with tempfile.TemporaryDirectory(prefix="mb") as parent:  # short: a socket's path has a limit
-        monkeypatch.setattr("tempfile.tempdir", parent)
-        monkeypatch.setattr("multinet.bench.lab._MEMORY", parent)
-        before = open_files()
-        yield Path(parent)
-        assert os.listdir(parent) == []
-        left = open_files() - before
-        for _ in range(100):  # a process that has ended may still be about to be waited for
-            if not left:
-                break
-            time.sleep(0.05)
-            left = open_files() - before
-        assert not left
-
-
-def open_files() -> Counter[str]:
-    """What this process's descriptors lead to, each as often as it is open (numbers may be given anew)."""
-    gc.collect()
-    found: Counter[str] = Counter()
-    for descriptor in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):  # the listing's own
-            found[os.readlink(f"/proc/self/fd/{descriptor}")] += 1
-    return found
 
 
 def state(netns: Netns) -> tuple[dict[str, tuple[object, ...]], list[str]]:
@@ -77,8 +37,8 @@ def state(netns: Netns) -> tuple[dict[str, tuple[object, ...]], list[str]]:
     return links, sorted(route.dst.partition("/")[2] for route in routes)
 
 
-def test_all_contenders_make_the_same_of_a_sandbox_and_leave_it_empty() -> None:
-    with Stage(4) as stage:
+def test_all_contenders_make_the_same_of_a_sandbox_and_leave_it_empty(tools: Tools) -> None:
+    with Stage(tools, 4) as stage:
         pods = [(one, stage.pod(slot)) for slot, one in enumerate(stage.contenders)]
         run = stage.driver.run([one.add(pod) for one, pod in pods])
         assert [outcome.failed_step for outcome in run.outcomes] == [None] * len(pods), run.errors
@@ -94,48 +54,52 @@ def test_all_contenders_make_the_same_of_a_sandbox_and_leave_it_empty() -> None:
         assert kinds.count("veth") == 2  # the uplink alone
 
 
-def test_contenders_take_turns_and_are_all_counted() -> None:
-    with Stage(8) as stage:
+def test_contenders_take_turns_and_are_all_counted(tools: Tools) -> None:
+    with Stage(tools, 8) as stage:
         pid = stage.daemon.pid
-        turns = take_turns(stage, 3, 2, FOREVER)
-        load = bursts(stage, 4, 2, 2, FOREVER)
+        turns = take_turns(stage, stage.contenders, 3, 2, FOREVER)
+        load = bursts(stage, (stage.ours, *stage.rivals), 4, 2, 2, FOREVER)
         assert stage.daemon.memory().peak >= stage.daemon.memory().now > 1
     assert not os.path.exists(f"/proc/{pid}")
     expected = {"ours", "floor", "floor_by_group"} | ({"go"} if GoPlugins.present() else set())
     assert set(turns) == expected
     assert all(
-        len(series.times) == 3 and series.cpu > 0 for verbs in turns.values() for series in verbs.values()
+        len(series.times) == 3 and series.whole.cpu > 0
+        for verbs in turns.values()
+        for series in verbs.values()
     )
-    assert turns["ours"]["ADD"].daemon_cpu > 0
-    assert turns["floor"]["ADD"].daemon_cpu == 0
+    assert turns["ours"]["ADD"].whole.daemon_cpu > 0
+    assert turns["floor"]["ADD"].whole.daemon_cpu == 0
     assert set(load) == expected - {"floor", "floor_by_group"}
     assert all(
         len(series.times) == 8 and not series.failures for verbs in load.values() for series in verbs.values()
     )
 
 
-def test_there_are_fewer_pods_when_time_is_short() -> None:
-    with Stage(8) as stage:
-        turns = take_turns(stage, 50, 2, time.monotonic())
-        load = bursts(stage, 2, 2, 50, time.monotonic())
+def test_there_are_fewer_pods_when_time_is_short(tools: Tools) -> None:
+    with Stage(tools, 8) as stage:
+        turns = take_turns(stage, stage.contenders, 50, 2, time.monotonic())
+        load = bursts(stage, (stage.ours, *stage.rivals), 2, 2, 50, time.monotonic())
     assert len(turns["ours"]["ADD"].times) == 2
     assert len(load["ours"]["ADD"].times) == 2
 
 
-def test_without_the_reference_plugins_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_reference_plugins_the_others_are_measured(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("multinet.bench.stage.GoPlugins.present", lambda: False)
-    with Stage(6) as stage:
+    with Stage(tools, 6) as stage:
         assert [one.name for one in stage.contenders] == ["floor_by_group", "floor", "ours"]
-        turns = take_turns(stage, 1, 1, FOREVER)
-        load = bursts(stage, 1, 1, 1, FOREVER)
+        turns = take_turns(stage, stage.contenders, 1, 1, FOREVER)
+        load = bursts(stage, (stage.ours, *stage.rivals), 1, 1, 1, FOREVER)
     assert "go" not in turns
     assert set(load) == {"ours"}
 
 
-def test_a_pod_that_fails_says_why_and_is_counted() -> None:
-    with Stage(2) as stage:
+def test_a_pod_that_fails_says_why_and_is_counted(tools: Tools) -> None:
+    with Stage(tools, 2) as stage:
         (stage.lab.memory / "manifests" / "pods.json").unlink()
-        load = bursts(stage, 2, 2, 1, FOREVER)
+        load = bursts(stage, (stage.ours, *stage.rivals), 2, 2, 1, FOREVER)
         assert len(load["ours"]["ADD"].failures) == 2
         assert load["ours"]["DEL"].failures == []
         why = load["ours"]["ADD"].failures[0]
@@ -143,58 +107,14 @@ def test_a_pod_that_fails_says_why_and_is_counted() -> None:
         assert "pod-0" in why
 
 
-def test_the_command_reports_a_small_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = Size(
-        quick=True,
-        pods=2,
-        block=2,
-        pods_at_once=4,
-        concurrency=50,
-        rounds=1,
-        turns_limit=9,
-        load_limit=9,
-        starts=3,
-    )
-    monkeypatch.setattr("multinet.bench.run.QUICK", small)
-    target = tmp_path / "figures.json"
-    arguments = argparse.Namespace(quick=True, json=str(target), pods=1, profile=None)
-    assert bench.run(arguments) == 0
-    report = json.loads(target.read_text())
-    assert report["failures"] == 0
-    assert report["one_at_a_time"]["ours"]["ADD"]["count"] == 1
-    assert report["add_vs_floor"] > 0
-    assert 5 < report["rss_idle_mib"] <= report["rss_peak_mib"]
-    assert "ADD, 50 at once, 4 pods" in capsys.readouterr().out
-
-
-def test_measuring_gives_findings_without_failures() -> None:
-    small = Size(
-        quick=True,
-        pods=1,
-        block=1,
-        pods_at_once=2,
-        concurrency=2,
-        rounds=1,
-        turns_limit=9,
-        load_limit=9,
-        starts=2,
-    )
-    findings = measure(small)
-    assert failures(findings) == []
-    assert len(findings.shim_times) == len(findings.true_times) == 2
-    assert figures(findings, machine_facts())["shim"]["size_kb"] > 5
-
-
 def test_a_path_that_is_too_long_for_the_socket_is_named(
-    places: Path, monkeypatch: pytest.MonkeyPatch
+    tools: Tools, places: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = places / ("x" * 100)
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))
     monkeypatch.setattr("multinet.bench.lab._MEMORY", "/no/such/directory")
-    with pytest.raises(BenchError, match="set TMPDIR to a shorter one"), Stage(1):
+    with pytest.raises(BenchError, match="set TMPDIR to a shorter one"), Stage(tools, 1):
         pass
     long.rmdir()
 
@@ -207,21 +127,3 @@ def test_a_profile_names_functions_and_leaves_statistics(tmp_path: Path) -> None
     assert "Ordered by: internal time" in text
     assert target.stat().st_size > 1000
     assert (tmp_path / "add.prof.del").stat().st_size > 1000
-
-
-@pytest.mark.parametrize(
-    ("given", "error"),
-    [
-        ({"pods": 0}, UsageError),
-        ({"pods": 1001}, UsageError),
-        ({"profile": "x", "quick": True}, UsageError),
-        ({"profile": "x", "json": "y"}, UsageError),
-        ({"json": "/no/such/directory/x"}, Failure),
-    ],
-)
-def test_wrong_usage_is_found_before_anything_is_measured(
-    given: dict[str, object], error: type[Exception]
-) -> None:
-    options: dict[str, object] = {"quick": False, "json": None, "pods": None, "profile": None}
-    with pytest.raises(error):
-        bench.run(argparse.Namespace(**{**options, **given}))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multinet.bench.samples import percentile, ratio, summary
+from multinet.bench.samples import Reading, percentile, ratio, reading, slope, spread, summary
 
 times = st.lists(st.floats(min_value=0, max_value=1e6), min_size=2, max_size=200)
 
@@ -64,3 +64,44 @@ def test_a_ratio_is_ours_over_theirs() -> None:
 @pytest.mark.parametrize(("ours", "theirs"), [(None, 1.0), (1.0, None), (1.0, 0.0)])
 def test_no_ratio_of_what_was_not_measured(ours: float | None, theirs: float | None) -> None:
     assert ratio(ours, theirs) is None
+
+
+def medians(ours: list[float], theirs: list[float]) -> float | None:
+    return ratio(percentile(ours, 50), percentile(theirs, 50)) if theirs else None
+
+
+def test_a_reading_is_the_statistic_of_everything() -> None:
+    assert reading(medians, [2.0] * 40, [1.0] * 40) == Reading(2.0, 0.0)
+
+
+def test_what_the_machine_did_in_between_is_noise() -> None:
+    calm, stormy = [1.0] * 80, [1.0] * 40 + [3.0] * 40
+    found = reading(medians, stormy, calm)
+    assert found is not None and found.noise is not None
+    assert found.noise > 0.5
+    # When both sides suffer alike, the ratio doesn't.
+    assert reading(medians, stormy, stormy) == Reading(1.0, 0.0)
+
+
+def test_a_few_measurements_give_a_value_without_noise() -> None:
+    assert reading(medians, [2.0] * 5, [1.0] * 5) == Reading(2.0, None)
+
+
+def test_no_reading_of_what_was_not_measured() -> None:
+    assert reading(medians, [2.0] * 40, []) is None
+
+
+def test_the_spread_is_that_of_the_mean() -> None:
+    assert spread([1.0, 2.0]) is None
+    assert spread([1.0, 1.0, 1.0]) == 0
+    assert spread([0.0, 2.0] * 8) == pytest.approx(2 * statistics.stdev([0.0, 2.0] * 8) / 4)
+
+
+def test_a_slope_is_told_with_its_error() -> None:
+    assert slope([(0, 1), (1, 2)]) is None
+    straight = slope([(number, 5 + 3 * number) for number in range(10)])
+    assert straight is not None
+    assert (straight.value, straight.noise) == pytest.approx((3, 0), abs=1e-6)
+    flat = slope([(number, number % 2) for number in range(10)])
+    assert flat is not None and flat.noise is not None
+    assert abs(flat.value) < flat.noise
