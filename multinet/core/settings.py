@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from multinet.cni.decode import convert, unknown_keys
-from multinet.cni.errors import CNIError, Code
+from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.cni.result import Result
 from multinet.core.settings_keys import OF_NO_CONCERN, WITHOUT_EFFECT
 from multinet.npwg.network_object import check_network_object
@@ -103,6 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
             except CNIError as error:
                 text = f"LoadNetConf: failed to load delegate {index} config: "
                 raise error.prefixed(text) from None
+        settings._require_path_for_auxiliary_chain()
         settings._require_readable_result()
         return settings
 
@@ -111,6 +112,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         """``global_namespaces`` as a set."""
         names = (name.strip() for name in self.global_namespaces.split(","))
         return frozenset(name for name in names if name)
+
+    def _require_path_for_auxiliary_chain(self) -> None:
+        if self.auxiliary_chain and self.cluster_network and "/" not in self.cluster_network:
+            raise InvalidConfig(
+                "$.auxiliaryCNIChainName",
+                "auxiliary chain used but ClusterNetwork must be a path, and it is not a path: "
+                + self.cluster_network,
+            )
 
     def _require_readable_result(self) -> None:
         if self.prev_result is None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from multinet.cni.conf import NetworkList, NoConfiguration, find_by_name, first_valid, load_file, plugins_in
-from multinet.cni.errors import CNIError, Code, InvalidConfig
+from multinet.cni.errors import CNIError, Code
 from multinet.cni.names import validate_network_name
 from multinet.core.planned import (
     DefinitionRef,
@@ -65,16 +65,11 @@ def auxiliary_chain(settings: Settings) -> tuple[InlineNetwork, ...]:
     """The network of ``auxiliaryCNIChainName``: a plugin that does nothing, then each ``*.conf`` in the folder of
     that name beside the cluster network's file. None when there is no such file.
 
-    Raises CNIError: code 7 for a cluster network that isn't a path, 5, 6 or 7 for a file that can't be used.
+    Raises CNIError code 5, 6 or 7 for a file that can't be used.
     """
     name, cluster_network = settings.auxiliary_chain, settings.cluster_network
     if not name or not cluster_network:
         return ()
-    if "/" not in cluster_network:
-        raise InvalidConfig(
-            "$.auxiliaryCNIChainName",
-            f"auxiliary chain used but ClusterNetwork must be a path, and it is not a path: {cluster_network}",
-        )
     validate_network_name(name)
     beside = cluster_network if os.path.isdir(cluster_network) else os.path.dirname(cluster_network)
     plugins = plugins_in(os.path.join(beside, name))

@@ -222,11 +222,11 @@ def test_a_definition_may_come_after_its_pod_and_in_a_list(validate) -> None:
             {
                 "apiVersion": "k8s.cni.cncf.io/v1",
                 "kind": "NetworkAttachmentDefinition",
-                "metadata": {"name": "lan", "namespace": "x"},
+                "metadata": {"name": "lan", "namespace": "default"},
             }
         ],
     }
-    assert validate(a_json=pod("x/lan"), b_json=json.dumps(listed)) == (0, [])
+    assert validate(a_json=pod("default/lan"), b_json=json.dumps(listed)) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -334,3 +334,108 @@ def test_files_that_are_not_there_and_standard_input(multinet, validate, tmp_pat
         1,
         ["-:7: error: NetworkAttachmentDefinition default/lan: $.mtu: expected int, got bool"],
     )
+
+
+def annotated(**annotations: str) -> str:
+    """A pod that asks by any annotations; its networks are defined beside it."""
+    return json.dumps(
+        {
+            "kind": "Pod",
+            "metadata": {
+                "name": "web",
+                "annotations": {key.replace("__", "/"): v for key, v in annotations.items()},
+            },
+            "spec": {"hostNetwork": "hosts" in annotations},
+        }
+    )
+
+
+ANNOTATIONS = "$.metadata.annotations"
+
+
+@pytest.mark.parametrize(
+    ("annotations", "severity", "expected"),
+    [
+        (
+            {"multinet.dev/default-networks": "no"},
+            "error",
+            f'{ANNOTATIONS}["multinet.dev/default-networks"]: multinet.dev/default-networks: expected "none" or "all"',
+        ),
+        (
+            {"k8s.v1.cni.cncf.io/network": "lan"},
+            "warning",
+            f'{ANNOTATIONS}["k8s.v1.cni.cncf.io/network"]: nobody reads this annotation, did you mean '
+            '"k8s.v1.cni.cncf.io/networks"?',
+        ),
+        (
+            {"kubernetes.v1.cni.cncf.io/networks": "lan"},
+            "warning",
+            f'{ANNOTATIONS}["kubernetes.v1.cni.cncf.io/networks"]: nobody reads this annotation, did you mean '
+            '"k8s.v1.cni.cncf.io/networks"?',
+        ),
+        (
+            {"v1.multus-cni.io/default-network": "default/lan@net1", "k8s.v1.cni.cncf.io/networks": "lan"},
+            "error",
+            f'{ANNOTATIONS}: default network (default/lan) and network 1 (default/lan) both get interface "net1"',
+        ),
+        (
+            {"v1.multus-cni.io/default-network": "a,b"},
+            "error",
+            f'{ANNOTATIONS}["v1.multus-cni.io/default-network"]: tryLoadK8sPodDefaultNetwork: more than one',
+        ),
+        (
+            {"k8s.v1.cni.cncf.io/networks": "other/lan"},
+            "warning",
+            f'{ANNOTATIONS}["k8s.v1.cni.cncf.io/networks"]: network other/lan is in another namespace than the pod',
+        ),
+        (
+            {"k8s.v1.cni.cncf.io/networks": "lan", "hosts": ""},
+            "warning",
+            "$.spec.hostNetwork: is true: the pod gets no networks, whatever it asks for",
+        ),
+    ],
+)
+def test_what_annotations_get_wrong(validate, annotations: dict, severity: str, expected: str) -> None:
+    both = (
+        definition({"type": "bridge"})
+        + "---\n"
+        + definition({"type": "bridge"}).replace("name: lan", "name: lan\n  namespace: other")
+    )
+    code, found = validate(a_yaml=both, web_json=annotated(**annotations))
+    assert code == (severity == "error")
+    (line,) = (one for one in found if "Pod" in one)
+    assert line.startswith(f"web.json:1: {severity}: Pod default/web: {expected}")
+
+
+def test_annotations_of_others_and_what_was_written_say_nothing(validate) -> None:
+    annotations = {
+        "k8s.v1.cni.cncf.io/network-status": "[]",
+        "k8s.v1.cni.cncf.io/networks-status": "[]",
+        "multinet.dev/default-networks": "none",
+        "example.org/networks": "x",
+    }
+    assert validate(web_json=annotated(**annotations)) == (0, [])
+
+
+def test_a_definition_that_is_the_meta_plugin(validate) -> None:
+    code, found = validate(a_yaml=definition({"cniVersion": "1.0.0", "type": "multus", "delegates": []}))
+    assert (code, len(found)) == (1, 1)
+    assert "it cannot be its own delegate" in found[0]
+
+
+def test_keys_of_the_meta_plugin_that_have_no_effect(validate) -> None:
+    conf = {
+        "cniVersion": "1.0.0",
+        "name": "node",
+        "type": "multus",
+        "clusterNetwork": "cbr0",
+        "logFile": "/var/log/multus.log",
+        "retryDeleteOnError": True,
+        "auxiliaryCNIChainName": "vendor",
+    }
+    code, found = validate(a_conf=json.dumps(conf))
+    assert (code, len(found)) == (1, 2)
+    assert found[0].startswith(
+        "a.conf:1: warning: network node: $.logFile: the daemon logs to standard error"
+    )
+    assert "auxiliary chain used but ClusterNetwork must be a path, and it is not a path: cbr0" in found[1]
