@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from tests.runtime.cri import PodSpec, Refused
-from tests.runtime.worker import Pod, Worker, bridge, single
+from tests.runtime.worker import Pod, Worker, bridge, single, wait_for
 
 STORAGE = single(**bridge("10.9.0.0/22", name="br1"))
 
@@ -80,6 +80,8 @@ def test_rolling_upgrade_of_the_daemon(worker: Worker, number: signal.Signals) -
     assert made == sum(one.removed for one in kubelets)
     for text in refusals:  # only ever because nobody served: kubelet's next try is what that asks for
         assert "daemon" in text, text
+    # A DEL whose connection broke was spooled after the next daemon had begun; that looks again every few seconds.
+    wait_for(lambda: not worker.spooled())
     assert {row.container_id for row in worker.rows} == {steady.id}
     assert worker.call("CHECK", steady.id, steady.netns_path) == (0, {})
     steady.remove()

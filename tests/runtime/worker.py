@@ -236,9 +236,8 @@ class Worker:
             journal.close()
 
     def spooled(self) -> list[str]:
-        """Names of the spooled DELs."""
-        path = self.node.path(f"{STATE}/spool")
-        return sorted(os.listdir(path)) if path.exists() else []
+        """Names of the spooled DELs that wait; what a dying runtime left half said is set aside as ``.bad``."""
+        return sorted(file.name for file in self.node.path(f"{STATE}/spool").glob("*.del"))
 
     def leases(self) -> list[str]:
         """Addresses given out, as ``network/address``."""
@@ -254,20 +253,22 @@ class Worker:
 
     def assert_clean(self) -> None:
         """Nothing of any pod is left: sandboxes, records, addresses, links, rules, namespaces, control groups."""
-        assert self.cri.ids() == []
+        assert not (known := self.cri.ids()), f"sandboxes: {known}"
         self.assert_no_networks()
         netns_dir = self.node.path("/run/netns")
-        assert not netns_dir.exists() or os.listdir(netns_dir) == []
-        assert [path for path in self.node.pod_groups() if path.name != self.node.cgroup] == []
+        assert not netns_dir.exists() or not (found := os.listdir(netns_dir)), f"namespaces: {found}"
+        groups = [path for path in self.node.pod_groups() if path.name != self.node.cgroup]
+        assert not groups, f"control groups: {groups}"
 
     def assert_no_networks(self) -> None:
         """Nothing of any pod's networks is left."""
-        assert self.rows == []
-        spooled = self.spooled()
-        assert spooled == []
-        assert self.leases() == []
-        assert {name for name in self.links() if name.startswith(("veth", "ifb", "bwp"))} == set()
-        assert "multinet:" not in self.node.run("nft", "list", "ruleset")
+        assert not (rows := self.rows), f"records: {rows}"
+        assert not (spooled := self.spooled()), f"spooled: {spooled}"
+        assert not (leases := self.leases()), f"addresses: {leases}"
+        links = {name for name in self.links() if name.startswith(("veth", "ifb", "bwp"))}
+        assert not links, f"links: {links}"
+        rules = self.node.run("nft", "list", "ruleset")
+        assert "multinet:" not in rules, rules
 
     def close(self) -> None:
         """End what runs; the node goes afterwards."""
