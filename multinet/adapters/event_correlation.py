@@ -12,9 +12,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from multinet.ports import Event, Pod
+from multinet.ports import Event
 
-__all__ = ["EventCorrelation", "EventLimits", "Note"]
+__all__ = ["EventCorrelation", "EventLimits", "Note", "Subject"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -22,22 +22,33 @@ V = TypeVar("V")
 _JOINED = "(combined from similar events): "
 
 
+class Subject(msgspec.Struct, frozen=True):
+    """What an event is about; ``uid`` may be unknown ("")."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    """"" for what is in none."""
+    name: str
+    uid: str = ""
+
+
 class EventLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How many events, and how they are joined. Times in seconds."""
 
-    pod_burst: int = 25
-    """Writes for one pod before ``pod_refill`` governs."""
-    pod_refill: float = 300.0
-    """For each further write for the pod."""
-    node_burst: int = 100
-    """Writes for all pods of the node before ``node_refill`` governs."""
-    node_refill: float = 1.0
+    subject_burst: int = 25
+    """Writes for one subject before ``subject_refill`` governs."""
+    subject_refill: float = 300.0
+    """For each further write for the subject."""
+    burst: int = 100
+    """Writes for all subjects before ``refill`` governs."""
+    refill: float = 1.0
     similar: int = 10
-    """Events of one pod and reason that differ in their text only, before they are joined …"""
+    """Events of one subject and reason that differ in their text only, before they are joined …"""
     window: float = 600.0
     """… if no more than this lies between two of them."""
     remembered: int = 1024
-    """Events, pods and reasons kept in memory; the longest unheard ones are forgotten."""
+    """Events, subjects and reasons kept in memory; the longest unheard ones are forgotten."""
 
 
 class Note(msgspec.Struct):
@@ -95,22 +106,22 @@ class EventCorrelation:
         self._limits = limits
         self._notes: _Recent[tuple[Hashable, ...], Note] = _Recent(limits.remembered)
         self._similar: _Recent[tuple[Hashable, ...], tuple[set[str], float]] = _Recent(limits.remembered)
-        self._pods: _Recent[tuple[str, str, str], _Bucket] = _Recent(limits.remembered)
-        self._node = _Bucket(limits.node_burst, limits.node_refill, now)
+        self._subjects: _Recent[Subject, _Bucket] = _Recent(limits.remembered)
+        self._all = _Bucket(limits.burst, limits.refill, now)
 
-    def observe(self, pod: Pod, event: Event, now: float) -> Note | None:
+    def observe(self, subject: Subject, event: Event, now: float) -> Note | None:
         """What to write for it; None when there have been too many (the next write still counts it)."""
-        who = (pod.namespace, pod.name, pod.uid)
-        kind = (*who, event.reason, event.warning)
+        kind = (subject, event.reason, event.warning)
         joined = self._is_joined(kind, event.message, now)
         message = f"{_JOINED}{event.message}" if joined else event.message
         key = kind if joined else (*kind, message)
         note = self._notes.get(key) or self._notes.put(key, Note(message, 0, now, now))
         note.message, note.count, note.last = message, note.count + 1, now
-        bucket = self._pods.get(who)
+        bucket = self._subjects.get(subject)
         if bucket is None:
-            bucket = self._pods.put(who, _Bucket(self._limits.pod_burst, self._limits.pod_refill, now))
-        return note if bucket.take(now) and self._node.take(now) else None
+            fresh = _Bucket(self._limits.subject_burst, self._limits.subject_refill, now)
+            bucket = self._subjects.put(subject, fresh)
+        return note if bucket.take(now) and self._all.take(now) else None
 
     def _is_joined(self, kind: tuple[Hashable, ...], message: str, now: float) -> bool:
         texts, last = self._similar.get(kind) or (set(), now)

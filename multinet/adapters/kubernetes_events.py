@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
-from multinet.adapters.event_correlation import EventCorrelation, EventLimits, Note
+from multinet.adapters.event_correlation import EventCorrelation, EventLimits, Note, Subject
 from multinet.adapters.kubernetes_backoff import Backoff
 from multinet.adapters.kubernetes_call import Call, Refused, Unreachable
 from multinet.adapters.kubernetes_session import Session
@@ -45,12 +45,16 @@ class KubernetesEvents:
     (refused, or away for too long), ``closed``.
     """
 
-    def __init__(self, session: Session, node: str, limits: EventLimits | None = None) -> None:
+    def __init__(
+        self, session: Session, node: str, limits: EventLimits | None = None, component: str = COMPONENT
+    ) -> None:
+        """``component`` is who tells them, on which ``node`` ("": on none)."""
         self.dropped: Counter[str] = Counter()
         self._session = session
         self._node = node
+        self._component = component
         self._correlation = EventCorrelation(limits or EventLimits(), time.time())
-        self._queue: queue.Queue[tuple[Pod, Event, float] | None] = queue.Queue(_WAITING)
+        self._queue: queue.Queue[tuple[Subject, Event, float] | None] = queue.Queue(_WAITING)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
@@ -58,6 +62,11 @@ class KubernetesEvents:
 
     def record(self, pod: Pod, event: Event) -> None:
         """See Events.record."""
+        uid = pod.annotations.get(_MIRROR) or pod.uid
+        self.tell(Subject("v1", "Pod", pod.namespace, pod.name, uid), event)
+
+    def tell(self, subject: Subject, event: Event) -> None:
+        """The same for whatever it is about."""
         with self._lock:
             if self._closing.is_set():
                 self.dropped["closed"] += 1
@@ -66,7 +75,7 @@ class KubernetesEvents:
                 self._thread = threading.Thread(target=self._run, name="events", daemon=True)
                 self._thread.start()
             try:
-                self._queue.put_nowait((pod, event, time.time()))
+                self._queue.put_nowait((subject, event, time.time()))
             except queue.Full:
                 self.dropped["queue"] += 1
 
@@ -87,14 +96,14 @@ class KubernetesEvents:
 
     def _run(self) -> None:
         while (entry := self._next()) is not None:
-            pod, event, when = entry
+            subject, event, when = entry
             try:
-                self._write(pod, event, when)
+                self._write(subject, event, when)
             except Exception:  # an event is never worth more than the next ones
                 self.dropped["api"] += 1
-                log.exception("event %s of pod %s/%s", event.reason, pod.namespace, pod.name)
+                log.exception("event %s of %s", event.reason, _named(subject))
 
-    def _next(self) -> tuple[Pod, Event, float] | None:
+    def _next(self) -> tuple[Subject, Event, float] | None:
         try:
             entry = self._queue.get_nowait()
         except queue.Empty:
@@ -106,26 +115,26 @@ class KubernetesEvents:
             return None
         return entry
 
-    def _write(self, pod: Pod, event: Event, when: float) -> None:
-        note = self._correlation.observe(pod, event, when)
+    def _write(self, subject: Subject, event: Event, when: float) -> None:
+        note = self._correlation.observe(subject, event, when)
         if note is None:
             self.dropped["rate"] += 1
             return
         try:
             if note.name:
                 try:
-                    self._deliver(self._repetition(pod, note))
+                    self._deliver(self._repetition(subject, note))
                     return
                 except Refused as error:
                     if error.status != 404:  # it is older than the apiserver keeps events
                         raise
             note.name = ""
-            name = _name(pod)
-            self._deliver(self._creation(pod, event, note, name))
+            name = _name(subject)
+            self._deliver(self._creation(subject, event, note, name))
             note.name = name
         except (Refused, Unreachable) as error:
             self.dropped["api"] += 1
-            log.warning("event %s of pod %s/%s is lost: %s", event.reason, pod.namespace, pod.name, error)
+            log.warning("event %s of %s is lost: %s", event.reason, _named(subject), error)
 
     def _deliver(self, call: Call) -> None:
         """Raises Refused, Unreachable after the last try."""
@@ -139,41 +148,54 @@ class KubernetesEvents:
                 if lasting or not left or self._hurry.wait(max(backoff.next(), error.retry_after)):
                     raise
 
-    def _creation(self, pod: Pod, event: Event, note: Note, name: str) -> Call:
-        involved = {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name}
-        uid = pod.annotations.get(_MIRROR) or pod.uid
-        if uid:
-            involved["uid"] = uid
+    def _creation(self, subject: Subject, event: Event, note: Note, name: str) -> Call:
+        involved = {"apiVersion": subject.api_version, "kind": subject.kind, "name": subject.name}
+        if subject.namespace:
+            involved["namespace"] = subject.namespace
+        if subject.uid:
+            involved["uid"] = subject.uid
+        source = {"component": self._component}
+        if self._node:
+            source["host"] = self._node
         body = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": pod.namespace},
+            "metadata": {"name": name, "namespace": _home(subject)},
             "involvedObject": involved,
             "reason": event.reason,
             "type": "Warning" if event.warning else "Normal",
-            "source": {"component": COMPONENT, "host": self._node},
+            "source": source,
             "reportingComponent": _REPORTER,
             "reportingInstance": self._node,
             "firstTimestamp": _timestamp(note.first),
             **_changing(note),
         }
-        return Call(verb="create", resource="events", path=_path(pod), body=body)
+        return Call(verb="create", resource="events", path=_path(subject), body=body)
 
-    def _repetition(self, pod: Pod, note: Note) -> Call:
-        return Call(verb="patch", resource="events", path=_path(pod, note.name), body=_changing(note))
+    def _repetition(self, subject: Subject, note: Note) -> Call:
+        path = f"{_path(subject)}/{quote(note.name, '')}"
+        return Call(verb="patch", resource="events", path=path, body=_changing(note))
 
 
 def _changing(note: Note) -> dict[str, Any]:
     return {"message": _shortened(note.message), "count": note.count, "lastTimestamp": _timestamp(note.last)}
 
 
-def _path(pod: Pod, name: str = "") -> str:
-    path = f"/api/v1/namespaces/{quote(pod.namespace, '')}/events"
-    return f"{path}/{quote(name, '')}" if name else path
+def _home(subject: Subject) -> str:
+    """Where its events are: events of what is in no namespace are in ``default``."""
+    return subject.namespace or "default"
 
 
-def _name(pod: Pod) -> str:
-    return f"{pod.name[:_LONGEST_NAME]}.{time.time_ns():x}"
+def _path(subject: Subject) -> str:
+    return f"/api/v1/namespaces/{quote(_home(subject), '')}/events"
+
+
+def _named(subject: Subject) -> str:
+    return " ".join((subject.kind.lower(), "/".join(filter(None, (subject.namespace, subject.name)))))
+
+
+def _name(subject: Subject) -> str:
+    return f"{subject.name[:_LONGEST_NAME]}.{time.time_ns():x}"
 
 
 def _shortened(text: str) -> str:

@@ -57,6 +57,7 @@ class Informer(Generic[V]):
         self._selector = (("fieldSelector", field_selector),) if field_selector else ()
         self._objects: dict[_Key, V] = {}
         self._changed = threading.Condition()
+        self._changes = 0
         self._version = _ANY
         self._must_list = True
         self._failing_since: float | None = time.monotonic()
@@ -88,6 +89,12 @@ class Informer(Generic[V]):
                 left = deadline - time.monotonic()
                 if left <= 0 or self._failing_since is not None or not self._changed.wait(left):
                     return None
+
+    def change(self, seen: int, timeout: float) -> int:
+        """The number of changes so far, as soon as it is another one than ``seen``, or after ``timeout`` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._changes != seen, timeout)
+            return self._changes
 
     def all(self) -> list[V]:
         """Every object as last seen."""
@@ -165,7 +172,7 @@ class Informer(Generic[V]):
         with self._changed:
             self._objects, self._version, self._must_list = objects, version, False
             self._going_well()
-            self._changed.notify_all()
+            self._tell()
         self._synced.set()
 
     def _pages(self, version: str) -> tuple[dict[_Key, V], str]:
@@ -208,7 +215,7 @@ class Informer(Generic[V]):
         if event.type in ("ADDED", "MODIFIED"):
             with self._changed:
                 self._version = self._put(self._objects, event.object)
-                self._changed.notify_all()
+                self._tell()
             return
         head = _HEAD.decode(event.object)
         if event.type == "ERROR":
@@ -216,6 +223,11 @@ class Informer(Generic[V]):
         if event.type == "DELETED":
             self._objects.pop((head.metadata.namespace, head.metadata.name), None)
         self._version = head.metadata.resource_version or self._version  # BOOKMARK carries nothing else
+
+    def _tell(self) -> None:
+        """Wake whoever waits for a change; called under the lock."""
+        self._changes += 1
+        self._changed.notify_all()
 
     def _put(self, objects: dict[_Key, V], raw: msgspec.Raw) -> str:
         """Keep the object; its resource version."""

@@ -74,7 +74,7 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
         Rule(
             group=_CERTIFICATES,
             resource=_REQUESTS,
-            verbs=("list", "watch"),
+            verbs=("get", "list", "watch"),
             reason="the nodes' requests",
         ),
         Rule(

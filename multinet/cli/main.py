@@ -13,7 +13,18 @@ from multinet.cli.parser import EXIT_CODES, Command, Parser, command_parser
 
 __all__ = ["COMMANDS", "load", "main", "top_parser"]
 
-COMMANDS = ("daemon", "cni", "install", "uninstall", "status", "validate", "new-delegate", "demo", "bench")
+COMMANDS = (
+    "daemon",
+    "cni",
+    "install",
+    "uninstall",
+    "status",
+    "validate",
+    "approve-certificates",
+    "new-delegate",
+    "demo",
+    "bench",
+)
 """Each is the module ``multinet.cli.NAME``, with underscores for hyphens."""
 
 _EXAMPLE = """\
@@ -58,7 +69,7 @@ def load(name: str) -> Command | None:
 
 def top_parser() -> Parser:
     """The parser of ``multinet`` itself, with all commands loaded for their summaries."""
-    lines = [f"  {name:<12} {command.SUMMARY}" for name in COMMANDS if (command := load(name))]
+    lines = [f"  {name:<20} {command.SUMMARY}" for name in COMMANDS if (command := load(name))]
     parser = Parser(
         "multinet",
         "Gives a pod more than one network interface.",

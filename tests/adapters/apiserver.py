@@ -637,7 +637,7 @@ def _write(api: APIServer, verb: str, resource: str, key: Key, sub: str, content
     current = _current(api, resource, key)
     given = content.get("metadata") or {}
     if verb == "update":
-        if (given.get("namespace"), given.get("name")) != key:
+        if (given.get("namespace", ""), given.get("name")) != key:
             raise Refusal(400, "the name of the object does not match the name on the URL")
         if not given.get("resourceVersion"):
             raise Refusal(422, "metadata.resourceVersion: Invalid value: must be specified for an update")

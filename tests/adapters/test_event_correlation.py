@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from multinet.adapters.event_correlation import EventCorrelation, EventLimits
-from multinet.ports import Event, Pod
+from multinet.adapters.event_correlation import EventCorrelation, EventLimits, Subject
+from multinet.ports import Event
 
-WEB = Pod(namespace="default", name="web", uid="u1")
+WEB = Subject("v1", "Pod", "default", "web", "u1")
 
 
 def event(message: str = "no", reason: str = "Bad") -> Event:
@@ -27,9 +27,9 @@ def test_the_same_event_counts_up() -> None:
     assert (again.name, again.count, again.first, again.last) == ("written", 2, 1.0, 5.0)
 
 
-def test_pods_reasons_and_texts_are_told_apart() -> None:
+def test_subjects_reasons_and_texts_are_told_apart() -> None:
     events = correlation()
-    made_anew = Pod(namespace="default", name="web", uid="u2")
+    made_anew = Subject("v1", "Pod", "default", "web", "u2")
     for pod, one in (
         (WEB, event()), (WEB, event("other")), (WEB, event(reason="Worse")), (made_anew, event()),
         (WEB, Event(reason="Bad", message="no", warning=False)),
@@ -50,7 +50,7 @@ def test_similar_events_are_joined_beyond_ten() -> None:
 
 
 def test_similar_events_far_apart_are_not_joined() -> None:
-    events = correlation(window=10.0, pod_burst=100)
+    events = correlation(window=10.0, subject_burst=100)
     for turn in range(10):
         events.observe(WEB, event(f"try {turn}"), float(turn))
     late = events.observe(WEB, event("late"), 100.0)
@@ -66,12 +66,12 @@ def test_a_pod_has_a_burst_and_then_one_each_five_minutes_and_what_was_left_out_
     late = events.observe(WEB, event(), 302.0)
     assert late is not None
     assert late.count == 32
-    assert events.observe(Pod(namespace="default", name="other"), event(), 302.0) is not None
+    assert events.observe(Subject("v1", "Pod", "default", "other"), event(), 302.0) is not None
 
 
-def test_the_node_has_a_limit_of_its_own() -> None:
-    events = correlation(node_burst=3, node_refill=10.0)
-    pods = [Pod(namespace="default", name=f"p{index}") for index in range(5)]
+def test_all_together_have_a_limit() -> None:
+    events = correlation(burst=3, refill=10.0)
+    pods = [Subject("v1", "Pod", "default", f"p{index}") for index in range(5)]
     assert [events.observe(pod, event(), 1.0) is not None for pod in pods] == [True] * 3 + [False] * 2
     assert events.observe(pods[4], event(), 12.0) is not None
 
@@ -79,9 +79,9 @@ def test_the_node_has_a_limit_of_its_own() -> None:
 def test_memory_is_bounded() -> None:
     events = correlation(remembered=10)
     for index in range(1000):
-        events.observe(Pod(namespace="default", name=f"p{index}"), event(), float(index))
-    for kept in (events._notes, events._similar, events._pods):
+        events.observe(Subject("v1", "Pod", "default", f"p{index}"), event(), float(index))
+    for kept in (events._notes, events._similar, events._subjects):
         assert len(kept._entries) == 10
-    fresh = events.observe(Pod(namespace="default", name="p0"), event(), 2000.0)
+    fresh = events.observe(Subject("v1", "Pod", "default", "p0"), event(), 2000.0)
     assert fresh is not None
     assert fresh.count == 1

@@ -104,7 +104,7 @@ def test_an_event_that_the_apiserver_forgot_is_made_anew(server: APIServer, star
 
 
 def test_too_many_are_left_out_and_counted(server: APIServer, start: Start) -> None:
-    events = start(pod_burst=2)
+    events = start(subject_burst=2)
     for _ in range(5):
         events.record(WEB, MISSING)
     eventually(lambda: events.dropped == {"rate": 3})

@@ -21,7 +21,7 @@ def test_help_lists_each_command_with_its_summary_an_example_and_the_exit_codes(
     done = multinet("--help")
     assert done.returncode == 0
     for name in PRESENT:
-        assert f"  {name:<12} {load(name).SUMMARY}" in done.stdout
+        assert f"  {name:<20} {load(name).SUMMARY}" in done.stdout
     assert "example:" in done.stdout
     assert "exit codes: 0 " in done.stdout
 
