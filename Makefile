@@ -12,7 +12,7 @@ TESTS ?= tests
 # Tests wait as much as they work: for duplicate detection, for leases, for one another's processes.
 WORKERS ?= $(shell expr 2 \* $$(nproc))
 
-.PHONY: help setup packages shim demo test test-vm check format bench lock clean
+.PHONY: help setup packages shim demo test test-vm check format bench image manifests lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ format: setup ## Put the sources into shape
 bench: setup ## Latency, throughput and memory against `ip -batch` and the Go plugins (takes minutes)
 	@mkdir -p build
 	$(BIN)/multinet bench --json build/bench.json
+
+image: setup ## The container image, as build/multinet.tar (ARCH=amd64,arm64 for both)
+	deploy/image/build $(if $(ARCH),--arch $(ARCH)) build/multinet.tar
+
+manifests: setup ## Render deploy/ out of the Helm chart
+	tools/manifests
 
 lock: ## Resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --no-annotate \

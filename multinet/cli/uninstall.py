@@ -16,8 +16,8 @@ EXAMPLE = """\
 multinet uninstall
 multinet uninstall --purge   # the journal too, once nothing is attached"""
 
-_JOURNAL_FILES = ("journal.db", "journal.db-wal", "journal.db-shm")
-_FOLDERS = ("spool", "turns")
+_FILES = ("journal.db", "journal.db-wal", "journal.db-shm", "node.json")
+_FOLDERS = ("spool", "turns", "dhcp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -126,7 +126,7 @@ def _purge(state_dir: str) -> None:
 
     if not os.path.isdir(state_dir):
         return
-    for name in _JOURNAL_FILES:
+    for name in _FILES:
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(state_dir, name))
     for name in _FOLDERS:

@@ -24,6 +24,7 @@ K3S = (
     "image.repository=registry.example.com/multinet",
     "paths.confDir=/var/lib/rancher/k3s/agent/etc/cni/net.d",
     "paths.binDir=/var/lib/rancher/k3s/data/cni",
+    "paths.runtimeSocket=/run/k3s/containerd/containerd.sock",
 )
 OLDEST, NEWEST = (kubernetes_validate.utils.all_versions()[end] for end in (0, -1))
 """Kubernetes versions whose schema there is."""
@@ -105,6 +106,8 @@ def test_the_chart_is_of_this_version() -> None:
         ("daemon.workers=0", "/daemon/workers"),
         ("daemon.workers=many", "/daemon/workers"),
         ("daemon.logLevel=verbose", "/daemon/logLevel"),
+        ("daemon.unserved=delete", "/daemon/unserved"),
+        ("daemon.removeTaint=a b", "/daemon/removeTaint"),
         ("image.digest=sha256:12", "/image/digest"),
         ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
         ("plugins=bridge;rm", "/plugins"),
@@ -126,7 +129,7 @@ def test_every_path_can_be_elsewhere(rendered: Helm) -> None:
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())["paths"]
     found = rendered(*(f"paths.{name}=/elsewhere/{name}" for name in defaults))
     text = yaml.safe_dump(found["DaemonSet", "multinet"])
-    assert [path for path in defaults.values() if path in text] == []
+    assert [path for path in defaults.values() if path and path in text] == []
     assert [name for name in defaults if f"/elsewhere/{name}" not in text] == []
 
 
@@ -197,19 +200,31 @@ def test_mounts_are_where_shim_plugins_and_daemon_agree(rendered: Helm) -> None:
     [("install", install_arguments), ("daemon", daemon_arguments), ("uninstall", uninstall_arguments)],
 )
 def test_the_commands_take_these_options(
-    rendered: Helm, container: str, add_arguments: Callable[[Any], None]
+    rendered: Helm, tmp_path: Path, container: str, add_arguments: Callable[[Any], None]
 ) -> None:
-    found = rendered() if container != "uninstall" else rendered("uninstall.enabled=true")
+    values = [
+        "paths.multusSocketDir=/run/multus",
+        "paths.readinessFile=/run/ready",
+        "daemon.removeTaint=a.b/c",
+    ]
+    values.append("daemon.config.globalNamespaces=default\\,networks")
+    found = rendered(*values, *(("uninstall.enabled=true",) if container == "uninstall" else ()))
     workload = next(one for (kind, _), one in found.items() if kind == "DaemonSet")
     spec = workload["spec"]["template"]["spec"]
     one = next(one for one in spec["initContainers"] + spec["containers"] if one["name"] == container)
     program, command, *options = [*one["command"], *one["args"]]
     assert (program, command) == ("multinet", container)
+    if container == "daemon":
+        config = found["ConfigMap", "multinet"]["data"]
+        (tmp_path / "daemon-config.json").write_text(config["daemon-config.json"])
+        options = [option.replace("/etc/multinet", str(tmp_path)) for option in options]
     parser = Parser("multinet", "", "")
     add_arguments(parser)
     parsed = parser.parse_args(options)
     assert parsed.socket == "/run/multinet/multinet.sock"
     assert parsed.state_dir == "/var/lib/multinet"
+    if container == "daemon":
+        assert parsed.config.overrides == {"globalNamespaces": "default,networks"}
 
 
 def test_the_definition_is_the_published_one(rendered: Helm) -> None:
