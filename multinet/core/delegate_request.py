@@ -17,9 +17,18 @@ from multinet.npwg.attachment_definition import NetworkAttachmentDefinition
 from multinet.npwg.network_object import plugins_of
 from multinet.npwg.selection import NetworkSelection, PortMapping
 
-__all__ = ["capability_args", "capability_warnings", "delegate_args", "display_name", "prepare"]
+__all__ = [
+    "capability_args",
+    "capability_warnings",
+    "delegate_args",
+    "display_name",
+    "prepare",
+    "withheld_capabilities",
+]
 
 _KUBERNETES_ARGS = ("K8S_POD_NAMESPACE", "K8S_POD_NAME", "K8S_POD_INFRA_CONTAINER_ID", "K8S_POD_UID")
+_OF_KUBELET = ("portMappings", "bandwidth")
+"""Capabilities whose arguments come from the pod's own specification, with no annotation of a network."""
 _ONE_INTERFACE_ARGS = ("MAC", "IP", "GATEWAY")
 """Arguments that mean the default network's interface when the runtime sends them."""
 
@@ -75,6 +84,19 @@ def capability_warnings(
     if problems and settings.strict_capabilities:
         raise CNIError(Code.ATTACHMENT, "; ".join(problems))
     return problems
+
+
+def withheld_capabilities(network: Mapping[str, Any], settings: Settings) -> tuple[str, ...]:
+    """What the default network's plugins would heed and never get, since the runtime hands over to the meta-plugin
+    only what its own configuration declares: host ports then lead nowhere, limits don't hold.
+    """
+    plugins = plugins_of(network)
+    return tuple(
+        f'$.capabilities: "{name}" of the default network is not handed over by the runtime: '
+        f'add "capabilities": {{"{name}": true}} to this configuration'
+        for name in _OF_KUBELET
+        if _declared(name, plugins) and not settings.capabilities.get(name)
+    )
 
 
 def delegate_args(args: str, planned: PlannedAttachment, uid: str = "") -> str:

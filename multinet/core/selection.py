@@ -15,6 +15,7 @@ from multinet.core.delegate_request import (
     delegate_args,
     display_name,
     prepare,
+    withheld_capabilities,
 )
 from multinet.core.planned import (
     DefinitionRef,
@@ -50,6 +51,7 @@ __all__ = [
     "prepare",
     "select_networks",
     "selection_warnings",
+    "withheld_capabilities",
 ]
 
 _Wanted = tuple[NetworkSource, NetworkSelection | None]

@@ -87,10 +87,17 @@ class PodEvents:
 
     def without_device(self, pod: Pod, warnings: Iterable[str]) -> None:
         """A Warning for each network that is attached without the device that its resource should have brought."""
+        self._warn(pod, _WITHOUT_DEVICE[1], warnings)
+
+    def unserved(self, pod: Pod, warnings: Iterable[str]) -> None:
+        """A Warning for each request of the pod that no plugin of its network takes."""
+        self._warn(pod, _UNSERVED[1], warnings)
+
+    def _warn(self, pod: Pod, reason: str, texts: Iterable[str]) -> None:
         if self._level == "none" or not pod.name:
             return
-        for text in warnings:
-            self._events.record(pod, Event(reason=_WITHOUT_DEVICE[1], message=text))
+        for text in texts:
+            self._events.record(pod, Event(reason=reason, message=text))
 
     def _tell(self, call: Call, event: Event) -> None:
         try:

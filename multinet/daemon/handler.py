@@ -89,7 +89,7 @@ class Handler:
         last = auxiliary_chain(settings)
         plan = select_networks(pod.annotations, pod.namespace, settings, call.invocation.ifname, last)
         loaded = [load_network(one, settings, self._cluster, call.time_left) for one in plan]
-        warn_of(call, pod, plan, loaded, settings)
+        self._events.unserved(pod, warn_of(call, pod, plan, loaded, settings))
         path = self._path(call)
         require_executables([one.network for one in loaded], path)
         with self._devices.given(pod, plan, loaded, settings, call) as loaded:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from multinet.core.planned import PlannedAttachment
-from multinet.core.selection import capability_warnings, selection_warnings
+from multinet.core.selection import capability_warnings, selection_warnings, withheld_capabilities
 from multinet.core.settings import Settings, settings_warnings
 from multinet.daemon.call import Call
 from multinet.daemon.networks import LoadedNetwork
@@ -19,9 +19,9 @@ _TOLD_ROOM = 1000
 _told: set[str] = set()
 
 
-def warn_of_settings(conf: Mapping[str, Any]) -> None:
-    """Log what has no effect in the meta-plugin's configuration: once, since it comes with every call."""
-    for text in settings_warnings(conf):
+def warn_once(conf: Mapping[str, Any], texts: Iterable[str]) -> None:
+    """Log what the meta-plugin's configuration gets wrong: once, since it comes with every call."""
+    for text in texts:
         if text not in _told and len(_told) < _TOLD_ROOM:
             _told.add(text)
             _log.warning("network %s: %s", conf.get("name"), text)
@@ -33,14 +33,16 @@ def warn_of(
     plan: Sequence[PlannedAttachment],
     loaded: Sequence[LoadedNetwork],
     settings: Settings,
-) -> None:
-    """Log unknown keys of the annotations, and requests that no plugin takes.
+) -> tuple[str, ...]:
+    """Log unknown keys of the annotations, and requests that no plugin takes; the latter are what is returned.
 
-    Raises CNIError code 105 for the latter when the settings are strict about capabilities.
+    Raises CNIError code 105 for those when the settings are strict about capabilities.
     """
-    warn_of_settings(call.conf)
-    found = [*selection_warnings(pod.annotations)]
+    warn_once(call.conf, settings_warnings(call.conf))
+    warn_once(call.conf, withheld_capabilities({"plugins": list(loaded[0].network.plugins)}, settings))
+    unserved: list[str] = []
     for planned, network in zip(plan, loaded, strict=True):
-        found += capability_warnings(planned, {"plugins": list(network.network.plugins)}, settings)
-    for text in found:
+        unserved += capability_warnings(planned, {"plugins": list(network.network.plugins)}, settings)
+    for text in (*selection_warnings(pod.annotations), *unserved):
         _log.warning("pod %s/%s: %s", pod.namespace, pod.name, text)
+    return tuple(unserved)

@@ -24,6 +24,7 @@ from multinet.core.selection import (
     prepare,
     select_networks,
     selection_warnings,
+    withheld_capabilities,
 )
 from multinet.core.settings import Settings
 from multinet.npwg.attachment_definition import NetworkAttachmentDefinition
@@ -339,6 +340,15 @@ def test_2_12_a_request_that_no_plugin_takes_is_told() -> None:
     single = {"type": "macvlan", "capabilities": {"ips": True, "mac": True}}
     assert capability_warnings(attachment, single, CLUSTER) == ()
     assert capability_warnings(default(mac="02:00:00:00:00:01"), LIST, CLUSTER) == ()
+
+
+def test_9_45_what_the_runtime_does_not_hand_over() -> None:
+    plugins = [{"type": "calico"}, {"type": "portmap", "capabilities": {"portMappings": True, "ips": True}}]
+    (text,) = withheld_capabilities({"plugins": plugins}, CLUSTER)
+    assert text.startswith('$.capabilities: "portMappings" of the default network is not handed over')
+    declared = Settings(cluster_network="/", capabilities={"portMappings": True})
+    assert withheld_capabilities({"plugins": plugins}, declared) == ()
+    assert withheld_capabilities({"type": "bridge"}, CLUSTER) == ()
 
 
 def test_2_12_or_fails_when_the_settings_say_so() -> None:

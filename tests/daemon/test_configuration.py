@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from multinet.cni.errors import Code
-from multinet.daemon.tolerated import warn_of_settings
+from multinet.core.settings import settings_warnings
+from multinet.daemon.tolerated import warn_once
 from multinet.npwg.selection import DEFAULT_NETWORKS
 
 Site = Any
@@ -230,7 +231,7 @@ def test_what_has_no_effect_is_told_once(caplog: pytest.LogCaptureFixture) -> No
     conf = {"name": "told-once", "type": "multus", "cniDir": "/x", "told-once-key": 1, "logFile": ""}
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            warn_of_settings(conf)
+            warn_once(conf, settings_warnings(conf))
     texts = [record.getMessage() for record in caplog.records]
     assert texts.count('network told-once: $: unknown key "told-once-key"') == 1
     assert len(texts) == len(set(texts)) <= 2

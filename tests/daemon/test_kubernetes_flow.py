@@ -239,6 +239,21 @@ class TestEvents:
         clustered.close()
         assert len(told(server)) == 2
 
+    def test_a_request_that_no_plugin_takes(self, clustered: Site, server: APIServer) -> None:
+        """multi-network 2.12: attached all the same, and told."""
+        element = '[{"name": "net1", "mac": "02:00:00:00:00:07"}]'
+        server.put(PODS, pod("web", "u1", **{NETWORKS: element}))
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        clustered.ok("ADD", netns=sandbox, CNI_ARGS=args())
+        eventually(lambda: told(server) != [])
+        [(kind, reason, message)] = told(server)
+        assert (kind, reason) == ("Warning", "InvalidNetworkConfig")
+        assert (
+            'default/net1: "mac" is asked for, but no plugin of the network has capabilities.mac' in message
+        )
+        clustered.ok("DEL", netns=sandbox, CNI_ARGS=args())
+
     def test_none_is_none(self, clustered: Site, server: APIServer) -> None:
         server.put(PODS, pod("web", "u1", **{NETWORKS: "absent"}))
         clustered.options = msgspec.structs.replace(clustered.options, events="none")
