@@ -242,7 +242,7 @@ class TestReport:
         world.now = 10
         guard.look()
         assert world.events == [("web", MISSING), ("db", MISSING)]
-        assert world.published == [["default/web", "default/db"]]
+        assert world.published == [[], ["default/web", "default/db"]]
         while world.now < 3500:
             world.now += 60
             guard.look()
@@ -267,7 +267,7 @@ class TestReport:
             )
         ]
         assert guard.look() == []
-        assert world.published == [["default/web"], []]
+        assert world.published == [[], ["default/web"], []]
 
     def test_the_default_network_alone_is_not_served(self, world: World) -> None:
         world.start("web")

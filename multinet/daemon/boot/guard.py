@@ -89,7 +89,7 @@ class Guard:
         self._known = self._asking()
         self._next_full = now + (self._times.grace if len(found) > len(confirmed) else self._times.full)
         self._agenda.keep([one.sandbox.container_id for one in confirmed])
-        if confirmed != (self._published or []):
+        if confirmed != self._published:
             self._publish(confirmed)
         self._published = confirmed
         self.looked.set()
