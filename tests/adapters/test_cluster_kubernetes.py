@@ -661,6 +661,32 @@ def test_a_kubeconfig_that_appears_later(tmp_path: Path, server: APIServer, star
     assert cluster.synced(10)
 
 
+def test_the_apis_address_counts_before_the_kubeconfigs(
+    tmp_path: Path, server: APIServer, start: Start
+) -> None:
+    with refusing_port() as port:
+        assert start(url=f"http://127.0.0.1:{port}", api_server=server.url).healthy
+
+
+@pytest.mark.parametrize("state", ["half", "empty", "another kind", "a folder", "without context"])
+def test_a_kubeconfig_that_is_no_use_yet(tmp_path: Path, server: APIServer, start: Start, state: str) -> None:
+    """multi-network 9.48: half written after a reboot; it is read again until it is whole."""
+    path = tmp_path / "other"
+    whole = write_kubeconfig(tmp_path / "whole", server.url).read_text()
+    content = {"half": whole[:40], "empty": "", "another kind": "[1]", "without context": "{}"}
+    if state == "a folder":
+        path.mkdir()
+    else:
+        path.write_text(content[state])
+    cluster = start(synced=False, kubeconfig=str(path))
+    with pytest.raises(ClusterUnavailable, match=f"failed to get context for the kubeconfig {path}"):
+        cluster.pod("default", "web", timeout=0.3)
+    if state == "a folder":
+        path.rmdir()
+    path.write_text(whole)
+    assert cluster.synced(10), cluster.problem
+
+
 def test_a_context_is_chosen(tmp_path: Path, server: APIServer, start: Start) -> None:
     cluster = start(context="x")
     assert cluster.healthy
@@ -840,6 +866,83 @@ def test_a_service_account_without_token_is_told(service_account: Path) -> None:
     with pytest.raises(ClusterUnavailable, match=f"service account in {service_account}: .*token file"):
         cluster.pod("default", "web", timeout=0.3)
     cluster.close()
+
+
+@pytest.mark.parametrize("damaged", ["ca.crt", "client.pem"])
+def test_certificates_caught_half_written(
+    tmp_path: Path, authority: Path, tls_server: APIServer, start: Start, damaged: str
+) -> None:
+    """multi-network 6.5, 9.44: what was read before serves until they are whole."""
+    pair = (authority / "client.crt").read_bytes() + (authority / "client.key").read_bytes()
+    whole = {"ca.crt": (authority / "ca.crt").read_bytes(), "client.pem": pair}
+    for name, content in whole.items():
+        (tmp_path / name).write_bytes(content)
+    path = write_kubeconfig(
+        tmp_path / "kubeconfig",
+        tls_server.url,
+        {"client-certificate": "client.pem", "client-key": "client.pem"},
+        **{"certificate-authority": "ca.crt"},
+    )
+    cluster = KubernetesCluster(KubernetesConfig(node="n1", kubeconfig=str(path), mirror_patience=0.05))
+    try:
+        assert cluster.synced(10), cluster.problem
+        settle(cluster)
+        (tmp_path / damaged).write_bytes(whole[damaged][: len(whole[damaged]) // 2])
+        with pytest.raises(NotFound):
+            cluster.pod("default", "missing")
+        (tmp_path / damaged).write_bytes(whole[damaged])
+        with pytest.raises(NotFound):
+            cluster.pod("default", "missing")
+    finally:
+        cluster.close()
+
+
+def test_a_certificate_that_is_not_there_yet(tmp_path: Path, authority: Path, tls_server: APIServer) -> None:
+    path = tmp_path / "client.pem"
+    config = KubernetesConfig(
+        node="n1",
+        kubeconfig=str(write_kubeconfig(tmp_path / "kubeconfig", tls_server.url)),
+        api_ca=str(authority / "ca.crt"),
+        client_certificate=str(path),
+        retry_base=0.05,
+        retry_cap=0.2,
+    )
+    cluster = KubernetesCluster(config)
+    try:
+        eventually(lambda: f"{path}: No such file or directory" in cluster.problem)
+        path.write_bytes((authority / "client.crt").read_bytes() + (authority / "client.key").read_bytes())
+        assert cluster.synced(10), cluster.problem
+    finally:
+        cluster.close()
+
+
+def test_in_a_pod_whose_service_address_is_not_served(
+    tmp_path: Path, authority: Path, tls_server: APIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """multi-network 9.34, 9.50: the API's own address and authorities as options, the token as always."""
+    folder = tmp_path / "serviceaccount"
+    folder.mkdir()
+    for name in ("token", "ca.crt"):
+        (folder / name).symlink_to(f"..data/{name}")
+    project(folder, "first", authority)
+    (folder / "..first" / "ca.crt").write_bytes((authority / "server.crt").read_bytes())
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    tls_server.tokens = {"first"}
+    options = {"api_server": f"{tls_server.url}/", "api_ca": str(authority / "ca.crt")}
+    cluster = KubernetesCluster(KubernetesConfig(node="n1", service_account=str(folder), **options))
+    try:
+        assert cluster.synced(10), cluster.problem
+    finally:
+        cluster.close()
+
+
+def test_an_address_of_the_api_that_is_none(service_account: Path) -> None:
+    config = KubernetesConfig(node="n1", service_account=str(service_account), api_server="10.0.0.1:6443")
+    cluster = KubernetesCluster(config)
+    try:
+        eventually(lambda: "expected https://HOST:PORT" in cluster.problem)
+    finally:
+        cluster.close()
 
 
 def test_a_stranger_in_the_apiservers_place_is_not_believed(
