@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -56,6 +57,7 @@ class Safety:
         """``sandboxes``: the container runtime's; by default it is asked over the socket of the plan."""
         self._application = application
         self._plan = plan
+        self._completion = Completion(application.shared, application.options.defaults)
         self._report = ReportFile(application.options.state_dir)
         self.slot = self._slot(plan.slot) if plan.slot else None
         self.guard = self._guard(plan.boot, sandboxes or _runtime(plan.boot)) if plan.boot else None
@@ -108,6 +110,7 @@ class Safety:
             application.journal,
             _links,
             self._remedy(plan),
+            self._remember,
             application.access.events,
             self._publish,
             self._plan.times,
@@ -116,20 +119,15 @@ class Safety:
     def _remedy(self, plan: BootPlan) -> Remedy:
         application, times = self._application, self._plan.times
         events, control = application.access.events, application.access.control
-        completion = Completion(application.shared, application.options.defaults)
         if plan.policy == "repair":
-            return Repair(events, times, completion, self._call)
+            return Repair(events, times, self._completion, self._call)
         if plan.policy == "evict" and control is not None:
-
-            def remember(one: Unserved) -> None:
-                call = self._call(one)
-                try:
-                    completion.remember(call)
-                finally:
-                    call.close()
-
-            return Evict(events, times, control, remember, self._is_in_place)
+            return Evict(events, times, control, self._remember, self._is_in_place)
         return Report(events, times)
+
+    def _remember(self, sandbox: PodSandbox) -> None:
+        with closing(self._call(sandbox)) as call:
+            self._completion.remember(call)
 
     def _taint(self, key: str) -> TaintRemoval | None:
         control = self._application.access.control
@@ -138,9 +136,9 @@ class Safety:
     def _is_in_place(self) -> bool:
         return self.slot is None or self.slot.report.in_place
 
-    def _call(self, one: Unserved) -> Call:
+    def _call(self, sandbox: PodSandbox) -> Call:
         path = ":".join(self._application.options.plugin_path)
-        return call_for(one, self._configuration(), path)
+        return call_for(sandbox, self._configuration(), path)
 
     def _configuration(self) -> dict[str, Any]:
         """What the runtime hands to us at an ADD: our plugin of the first list that has it."""

@@ -173,6 +173,7 @@ class World:
         self.records: list[AttachmentRecord] = []
         self.events: list[tuple[str, str]] = []
         self.evicted: list[str] = []
+        self.adopted: list[str] = []
         self.published: list[list[str]] = []
         self.refusal: Exception | None = None
         self.asked = 0
@@ -199,6 +200,11 @@ class World:
             raise self.refusal
         self.evicted.append(pod.name)
 
+    def adopt(self, one: PodSandbox) -> None:
+        self.adopted.append(one.container_id)
+        if one.container_id == "odd":
+            raise CNIError(Code.KERNEL, "no eth0")
+
     def start(self, *names: str) -> None:
         """Pods that run without their networks."""
         self.there += [pod(name) for name in names]
@@ -212,6 +218,7 @@ class World:
             journal=self,  # type: ignore[arg-type]
             links=lambda _: ("lo", "eth0"),
             remedy=remedy or Report(self, chosen),
+            adopt=self.adopt,
             events=self,
             publish=lambda found: self.published.append([one.who for one in found]),
             times=chosen,
@@ -299,10 +306,10 @@ class TestEvict:
         """And again only if it still runs after a minute."""
         world.start("web")
         remembered: list[str] = []
-        guard = world.guard(world.evict_remedy(lambda one: remembered.append(one.who)))
+        guard = world.guard(world.evict_remedy(lambda one: remembered.append(one.container_id)))
         world.seen_twice(guard)
         guard.look()
-        assert (world.evicted, remembered) == (["web"], ["default/web"])
+        assert (world.evicted, remembered) == (["web"], ["c-web"])
         assert world.events == [("web", MISSING)]
         world.now += 60
         guard.look()
@@ -353,12 +360,37 @@ class TestEvict:
         assert (world.evicted, world.events) == ([], [("web", MISSING)])
 
     def test_what_cannot_be_remembered_is_no_reason_to_keep_it(self, world: World) -> None:
-        def remember(_: Unserved) -> None:
+        def remember(_: PodSandbox) -> None:
             raise CNIError(Code.KERNEL, "no eth0")
 
         world.start("web")
         world.seen_twice(world.guard(world.evict_remedy(remember)))
         assert world.evicted == ["web"]
+
+
+class TestStrangers:
+    def test_each_is_adopted_once(self, world: World) -> None:
+        """All that run and that the journal knows nothing of, whatever they ask for."""
+        world.running = [
+            sandbox("a", "c1"),
+            sandbox("b", "odd"),
+            sandbox("host", "c2", netns=""),
+            sandbox("old", "c3", ready=False),
+            sandbox("ours", "c4"),
+        ]
+        world.records = [
+            AttachmentRecord(
+                container_id="c4", ifname="eth0", position=0, name="a", network=b"", network_name="a"
+            )
+        ]
+        guard = world.guard()
+        guard.look()
+        assert world.adopted == []
+        for _ in range(3):
+            world.now += 10
+            assert guard.is_due() == (world.now == 10)
+            guard.look()
+        assert world.adopted == ["c1", "odd"]
 
 
 class TestWhen:

@@ -121,6 +121,19 @@ class TestReport:
         assert pod.links() == {"lo", "eth0"}
 
 
+def test_pods_from_before_are_removed_whole(worker: Worker) -> None:
+    """They ask for nothing, and nobody attached them through us; yet their removal comes to us."""
+    without_multinet(worker)
+    pod = worker.start("plain", ports=[{"host_port": 8080, "container_port": 80}])
+    worker.start_daemon(KEEP, GUARD)
+    wait_for(lambda: [row.ifname for row in worker.rows] == ["eth0"])
+    wait_for(lambda: "multinet" in worker.cni_config())
+    assert len(worker.leases()) == 2
+    pod.remove()
+    worker.assert_clean()
+    assert "8080" not in worker.node.run("iptables-save", "-t", "nat")
+
+
 class TestEvict:
     def test_is_replaced(self, api_worker: tuple[Worker, Api]) -> None:
         """Told, evicted; the next one has its networks; the address of the first is free again."""

@@ -11,6 +11,7 @@ from multinet.cni.errors import CNIError
 from multinet.daemon.boot.agenda import Agenda
 from multinet.daemon.boot.plan import BootTimes
 from multinet.daemon.boot.remedies import Remedy
+from multinet.daemon.boot.strangers import Strangers
 from multinet.daemon.boot.unserved import Suspects, Unserved, asked_networks, find_unserved
 from multinet.ports import (
     Cluster,
@@ -41,12 +42,15 @@ class Guard:
         journal: Journal,
         links: Callable[[PodSandbox], Collection[str]],
         remedy: Remedy,
+        adopt: Callable[[PodSandbox], None],
         events: Events,
         publish: Callable[[Sequence[Unserved]], object] = lambda _: None,
         times: BootTimes | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``links``: names of the interfaces in a sandbox; ``publish`` gets the pods whenever they are others."""
+        """``links``: names of the interfaces in a sandbox; ``adopt``: see Strangers; ``publish`` gets the pods
+        whenever they are others.
+        """
         self._cluster = cluster
         self._sandboxes = sandboxes
         self._journal = journal
@@ -57,6 +61,7 @@ class Guard:
         self._times = times or BootTimes()
         self._clock = clock
         self._suspects = Suspects(self._times.grace)
+        self._strangers = Strangers(adopt, self._times.grace)
         self._agenda = Agenda(self._times.first_retry, self._times.longest_retry)
         self._published: list[Unserved] | None = None
         self._known: frozenset[tuple[str, str, str]] = frozenset()
@@ -83,11 +88,14 @@ class Guard:
         """
         now = self._clock()
         pods = self._cluster.pods()
-        attached = {record.container_id for record in self._journal.all() if record.position}
-        found = find_unserved(pods, self._sandboxes.sandboxes(), attached, self._links)
+        sandboxes, records = self._sandboxes.sandboxes(), self._journal.all()
+        attached = {record.container_id for record in records if record.position}
+        found = find_unserved(pods, sandboxes, attached, self._links)
         confirmed = self._suspects.confirm(found, now)
         self._known = self._asking()
-        self._next_full = now + (self._times.grace if len(found) > len(confirmed) else self._times.full)
+        is_early = self._strangers.meet(sandboxes, {record.container_id for record in records}, now)
+        again = self._times.grace if is_early or len(found) > len(confirmed) else self._times.full
+        self._next_full = now + again
         self._agenda.keep([one.sandbox.container_id for one in confirmed])
         if confirmed != self._published:
             self._publish(confirmed)

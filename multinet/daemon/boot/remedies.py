@@ -12,7 +12,7 @@ from multinet.daemon.boot.plan import BootTimes
 from multinet.daemon.boot.unserved import Unserved
 from multinet.daemon.call import Call
 from multinet.daemon.completion import Completion
-from multinet.ports import ClusterUnavailable, Event, Events, NodeControl, NotFound, UIDMismatch
+from multinet.ports import ClusterUnavailable, Event, Events, NodeControl, NotFound, PodSandbox, UIDMismatch
 from multinet.wire.message import Request
 
 __all__ = ["MISSING", "REPAIRED", "Evict", "Remedy", "Repair", "Report", "call_for"]
@@ -50,7 +50,7 @@ class Repair:
     """Attaches what the running pod lacks."""
 
     def __init__(
-        self, events: Events, times: BootTimes, completion: Completion, call: Callable[[Unserved], Call]
+        self, events: Events, times: BootTimes, completion: Completion, call: Callable[[PodSandbox], Call]
     ) -> None:
         """``call`` makes the ADD that the container runtime would have made; it may raise CNIError."""
         self._events = events
@@ -61,7 +61,7 @@ class Repair:
     def apply(self, one: Unserved) -> float:
         """See Remedy.apply."""
         _tell_missing(self._events, one, "they are attached now")
-        with closing(self._call(one)) as call:
+        with closing(self._call(one.sandbox)) as call:
             ifnames = self._completion.complete(call)
         if ifnames:
             text = f"attached to the running pod: {', '.join(ifnames)} ({', '.join(one.networks)})"
@@ -77,7 +77,7 @@ class Evict:
         events: Events,
         times: BootTimes,
         control: NodeControl,
-        remember: Callable[[Unserved], None],
+        remember: Callable[[PodSandbox], None],
         in_place: Callable[[], bool],
     ) -> None:
         """``remember`` has the pod's DEL give back what its default network holds; it may raise CNIError.
@@ -101,18 +101,17 @@ class Evict:
                 "multinet isn't the runtime's network yet: the next pod would lack them too"
             )
         with suppress(CNIError):  # no reason to let the pod run on
-            self._remember(one)
+            self._remember(one.sandbox)
         with suppress(NotFound, UIDMismatch):  # it is gone, which is what was wanted
             self._control.evict(one.pod)
         return self._times.evicted
 
 
-def call_for(one: Unserved, conf: Mapping[str, Any], path: str) -> Call:
+def call_for(sandbox: PodSandbox, conf: Mapping[str, Any], path: str) -> Call:
     """The ADD of the sandbox as its container runtime would make it. Raises CNIError when the sandbox is gone.
 
     ``conf`` is the meta-plugin's configuration, ``path`` are the folders of plugins with colons between.
     """
-    sandbox = one.sandbox
     args = {
         "IgnoreUnknown": "1",
         "K8S_POD_NAMESPACE": sandbox.namespace,
