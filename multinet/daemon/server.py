@@ -4,6 +4,8 @@ What is spoken on a socket is its door's business (``exchange``); all share the 
 
 Two queues. Calls of single delegates have workers of their own, since an external plugin that a
 meta-plugin call waits for may itself call one of ours (its IPAM): sharing workers could wait for ever.
+Removals come first in their queue, and some workers do nothing else: additions that all wait for an apiserver
+which is away hold up no removal.
 """
 
 from __future__ import annotations
@@ -54,6 +56,11 @@ class _Job(NamedTuple):
     task: Task | None
     connection: socket.socket
     netns_fd: int | None
+    turn: threading.Lock
+    """Whoever takes it serves the job: a removal waits in two queues."""
+
+
+_Queue = queue.PriorityQueue[_Job]
 
 
 class Server:
@@ -64,22 +71,22 @@ class Server:
         doors: Sequence[Door],
         workers: int = 8,
         nested_workers: int = 4,
+        removal_workers: int = 2,
         backlog: int = 1024,
         receive_limit: float = 30.0,
         inherited: Mapping[str, socket.socket] | None = None,
     ) -> None:
-        """``backlog``: calls that may wait; beyond it the answer is CNI code 11 at once. ``receive_limit``:
-        seconds in which a request has to be whole. ``inherited``: listening sockets by path, that somebody else
-        made and keeps: used where a door has that path, and left there at the end.
+        """``removal_workers`` serve nothing but DEL, beside the others. ``backlog``: calls that may wait; beyond it
+        the answer is CNI code 11 at once. ``receive_limit``: seconds in which a request has to be whole.
+        ``inherited``: listening sockets by path, that somebody else made and keeps: used where a door has that
+        path, and left there at the end.
 
         Raises CNIError code 5 when it can't listen at one of the doors, or no door has an inherited one's path.
         """
         self._receive_limit = receive_limit
-        self._queues: tuple[queue.PriorityQueue[_Job], queue.PriorityQueue[_Job]] = (
-            queue.PriorityQueue(backlog),
-            queue.PriorityQueue(backlog),
-        )
-        self._sizes = (workers, nested_workers)
+        self._calls, self._nested, self._removals = (_Queue(backlog) for _ in range(3))
+        sizes = (workers, nested_workers, removal_workers)
+        self._served = tuple(zip((self._calls, self._nested, self._removals), sizes, strict=True))
         self._acceptor: threading.Thread | None = None
         self._workers: list[threading.Thread] = []
         self._order = 0
@@ -103,7 +110,7 @@ class Server:
     def start(self) -> None:
         """Begin to serve; returns at once."""
         self._acceptor = threading.Thread(target=self._accept, name="accept", daemon=True)
-        for calls, size in zip(self._queues, self._sizes, strict=True):
+        for calls, size in self._served:
             for number in range(size):
                 self._workers.append(
                     threading.Thread(target=self._work, args=(calls,), name=f"worker-{number}", daemon=True)
@@ -128,10 +135,10 @@ class Server:
                     os.unlink(door.path)
         for fd in (self._wake_read, self._wake_write):
             os.close(fd)
-        for calls, size in zip(self._queues, self._sizes, strict=True):
+        for calls, size in self._served:
             for _ in range(size):
                 self._order += 1
-                calls.put(_Job(_LAST, self._order, None, socket.socket(), None))
+                calls.put(_Job(_LAST, self._order, None, socket.socket(), None, threading.Lock()))
         for worker in self._workers:
             worker.join(max(0.0, until - time.monotonic()))
 
@@ -203,16 +210,25 @@ class Server:
     def _enqueue(self, peer: _Peer, task: Task) -> None:
         self._order += 1
         priority = _PRIORITY.get(task.verb, _ADD_PRIORITY)
-        job = _Job(priority, self._order, task, peer.connection, peer.netns_fd)
+        job = _Job(priority, self._order, task, peer.connection, peer.netns_fd, threading.Lock())
         try:
-            self._queues[task.is_nested].put_nowait(job)
+            if task.is_nested:
+                self._nested.put_nowait(job)
+            elif task.verb == "DEL":
+                self._removals.put_nowait(job)
+                with suppress(queue.Full):  # of calls that wait: then the removals' own workers have to do
+                    self._calls.put_nowait(job)
+            else:
+                self._calls.put_nowait(job)
         except queue.Full:
             busy = CNIError(Code.TRY_AGAIN, "the node has too many calls waiting; try again later")
             self._dismiss(peer, task.refuse(busy))
 
-    def _work(self, calls: queue.PriorityQueue[_Job]) -> None:
+    def _work(self, calls: _Queue) -> None:
         while True:
             job = calls.get()
+            if not job.turn.acquire(blocking=False):
+                continue  # a removal that another worker took
             if job.task is None:
                 job.connection.close()
                 return

@@ -308,7 +308,7 @@ class TestQueues:
         assert sum(response.exit_code == 0 for response in others.values()) == 3
 
     def test_removals_go_first(self, start: Callable[..., Server], path: str, desk: Desk) -> None:
-        start(workers=1)
+        start(workers=1, removal_workers=0)
         desk.may_go.clear()
         threads, _ = in_threads(path, [request(container="wait")])
         until(lambda: desk.seen == ["wait"])
@@ -320,6 +320,32 @@ class TestQueues:
         for thread in threads:
             thread.join()
         assert desk.seen == ["wait", "DEL-4", "DEL-6", "CHECK-2", "STATUS-5", "ADD-1", "ADD-3"]
+
+    def test_additions_that_wait_hold_up_no_removal(
+        self, start: Callable[..., Server], path: str, desk: Desk
+    ) -> None:
+        """As when they all wait for an apiserver that is away. Each removal is served once all the same."""
+        start(workers=2)
+        desk.may_go.clear()
+        threads, _ = in_threads(path, [request(container=f"wait{n}") for n in range(4)])
+        until(lambda: len(desk.seen) == 2)
+        for number in range(3):
+            removal = request("DEL", container=f"DEL-{number}")
+            assert call(path, removal, timeout=5).stdout == f"DEL-{number}".encode()
+        desk.may_go.set()
+        for thread in threads:
+            thread.join()
+        assert sorted(desk.seen) == ["DEL-0", "DEL-1", "DEL-2", "wait0", "wait1", "wait2", "wait3"]
+
+    def test_removals_use_all_workers(self, start: Callable[..., Server], path: str, desk: Desk) -> None:
+        start(workers=3, removal_workers=1)
+        desk.may_go.clear()
+        threads, _ = in_threads(path, [request("DEL", container=f"wait{n}") for n in range(5)])
+        until(lambda: len(desk.seen) == 4)
+        desk.may_go.set()
+        for thread in threads:
+            thread.join()
+        assert sorted(desk.seen) == [f"wait{n}" for n in range(5)]
 
     def test_single_plugins_have_workers_of_their_own(
         self, start: Callable[..., Server], path: str, desk: Desk
