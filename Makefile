@@ -55,7 +55,7 @@ format: setup ## Put the sources into shape
 
 bench: setup ## Latency, throughput and memory against `ip -batch` and the Go plugins (takes minutes)
 	@mkdir -p build
-	$(BIN)/multinet bench --json build/bench.json
+	$(BIN)/multinet bench --json build/bench.json --chart build/bench.svg
 
 image: setup ## The container image, as build/multinet.tar (ARCH=amd64,arm64 for both)
 	deploy/image/build $(if $(ARCH),--arch $(ARCH)) build/multinet.tar

@@ -147,8 +147,8 @@ def test_the_shim_is_told_in_kilobytes_and_against_nothing() -> None:
 
 
 def test_growth_is_that_of_a_settled_daemon() -> None:
-    climbing = [(pods, 10.0 + pods / 100) for pods in range(0, 500, 100)]
-    settled = [(pods, 20.0 + pods / 1000 / 1024) for pods in range(500, 2001, 100)]
+    climbing = [(pods, 10.0 + pods / 100) for pods in range(0, 1000, 100)]
+    settled = [(pods, 20.0 + pods / 1000 / 1024) for pods in range(1000, 2001, 100)]
     kept = Kept(
         pods=250,
         definitions=1000,

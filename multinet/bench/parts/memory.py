@@ -20,8 +20,8 @@ from multinet.bench.tools import Tools
 __all__ = ["MEMORY", "Burst", "Kept", "measure"]
 
 _CHURN_CONCURRENCY = 8
-_SETTLED = 0.25
-"""Share of the pods before which the memory is still finding its level."""
+_SETTLED = 3000
+"""Pods after which the memory has found its level; of fewer pods the second half is looked at."""
 
 
 class Burst(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,8 +93,8 @@ def _come_and_go(node: Node, pods: int, concurrency: int, failures: list[str]) -
 
 def _growth(kept: Kept) -> Reading | None:
     last = kept.churn[-1][0] if kept.churn else 0
-    settled = [(pods / 1000, mib * 1024) for pods, mib in kept.churn if pods >= last * _SETTLED]
-    return slope(settled)
+    settled = min(_SETTLED, last / 2)
+    return slope([(pods / 1000, mib * 1024) for pods, mib in kept.churn if pods >= settled])
 
 
 def _details(kept: Kept) -> dict[str, Any]:
