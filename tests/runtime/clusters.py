@@ -79,7 +79,9 @@ class Folder:
         file = self._folder / ".status" / namespace / f"{name}.json"
         if not file.exists():
             return []
-        found: list[Json] = json.loads(json.loads(file.read_text())["metadata"]["annotations"][NETWORK_STATUS])
+        found: list[Json] = json.loads(
+            json.loads(file.read_text())["metadata"]["annotations"][NETWORK_STATUS]
+        )
         return found
 
     def _write(self, name: str, manifest: Json) -> None:

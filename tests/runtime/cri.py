@@ -119,14 +119,14 @@ class Cri:
         netns = next((one["path"] for one in namespaces if one["type"] == "network"), "")
         meta = status.metadata
         ready = status.state == messages.SANDBOX_READY
-        return SandboxView(
-            sandbox, meta.name, meta.namespace, meta.uid, ready, ips, netns, int(info["pid"])
-        )
+        return SandboxView(sandbox, meta.name, meta.namespace, meta.uid, ready, ips, netns, int(info["pid"]))
 
     def _config(self, pod: PodSpec) -> Any:
         mode = messages.NODE if pod.host_network else messages.POD
         options = messages.NamespaceOption(network=mode, pid=messages.POD)
-        ports = [{**port, "protocol": messages.Protocol.Value(port.get("protocol", "TCP"))} for port in pod.ports]
+        ports = [
+            {**port, "protocol": messages.Protocol.Value(port.get("protocol", "TCP"))} for port in pod.ports
+        ]
         return messages.PodSandboxConfig(
             metadata={
                 "name": pod.name, "namespace": pod.namespace, "uid": pod.uid, "attempt": pod.attempt,

@@ -132,7 +132,9 @@ def test_dra_integration(api_worker: tuple[Worker, Api]) -> None:
     result = {"request": "gpu", "driver": "gpu.example.com", "pool": "n1", "device": "gpu-0"}
     claim = {
         "metadata": {"name": "gpu-claim", "namespace": "default"},
-        "spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu.example.com"}}]}},
+        "spec": {
+            "devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu.example.com"}}]}
+        },
         "status": {"allocation": {"devices": {"results": [result]}}},
     }
     api.server.put(CLAIMS, claim)

@@ -202,7 +202,12 @@ class Worker:
     # --- CNI as a runtime calls it
 
     def call(
-        self, verb: str, container: str = "", netns: str = "", conf: Mapping[str, Any] | None = None, args: str = ""
+        self,
+        verb: str,
+        container: str = "",
+        netns: str = "",
+        conf: Mapping[str, Any] | None = None,
+        args: str = "",
     ) -> tuple[int, Json]:
         """The installed shim with its configuration, by a runtime of CNI 1.1; exit code and what it printed."""
         installed = json.loads(self.node.path(CONF_FILE).read_text())
