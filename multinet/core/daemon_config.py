@@ -147,6 +147,8 @@ def _generator_options(file: _File) -> dict[str, str]:
         "cni-version": file.cni_version,
         "readiness-file": file.readiness_indicator_file,
         "slot-at-exit": "remove" if file.cleanup_config_on_exit else "",
+        # A file that was written for Multus: pods that take networks of other namespaces still get them.
+        "namespace-isolation": "off",
     }
     return {name: value for name, value in found.items() if value}
 

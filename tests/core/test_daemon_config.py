@@ -47,6 +47,7 @@ def test_multus_own_manifest() -> None:
         "autoconfig-dir": "/host/etc/cni/net.d",
         "network-name": "multus-cni-network",
         "cni-version": "0.3.1",
+        "namespace-isolation": "off",
     }
     assert config.overrides == {"cniVersion": "0.3.1", "readinessindicatorfile": ""}
     assert config.warnings == ()
