@@ -20,7 +20,7 @@ from tests.deploy.containers import CTR, Container, run
 from tests.runtime.clusters import Api
 from tests.runtime.containerd import missing
 from tests.runtime.node import Node
-from tests.runtime.worker import BIN_DIR, CONF_DIR, Worker, bridge, single
+from tests.runtime.worker import BIN_DIR, CONF_DIR, CONF_FILE, Worker, bridge, single, wait_for
 
 CACHE = ROOT / ".cache" / "image"
 TAG = f"localhost/multinet:{__version__}"
@@ -64,10 +64,14 @@ def digest() -> str:
     return content.hexdigest()[:16]
 
 
-def pod_of(manifest: str) -> dict[str, Any]:
+def object_of(manifest: str, kind: str) -> dict[str, Any]:
     documents = yaml.safe_load_all((DEPLOY / manifest).read_text())
-    workload = next(one for one in documents if one["kind"] == "DaemonSet")
-    pod: dict[str, Any] = workload["spec"]["template"]["spec"]
+    found: dict[str, Any] = next(one for one in documents if one["kind"] == kind)
+    return found
+
+
+def pod_of(manifest: str) -> dict[str, Any]:
+    pod: dict[str, Any] = object_of(manifest, "DaemonSet")["spec"]["template"]["spec"]
     return pod
 
 
@@ -95,8 +99,10 @@ class Deployed:
         return done
 
     def start(self) -> Container:
-        """The daemon's container, ready."""
+        """The daemon's container, ready, and the runtime's configuration in place."""
         (container,) = self.pod["containers"]
+        for name, content in object_of("multinet.yaml", "ConfigMap")["data"].items():
+            self.node.write(f"/etc/multinet/{name}", content)
         daemon = run(
             self.node,
             self.pod,
@@ -108,6 +114,8 @@ class Deployed:
         )
         daemon.until(container["livenessProbe"]["exec"]["command"])
         daemon.until(container["readinessProbe"]["exec"]["command"])
+        wait_for(lambda: self.node.path(CONF_FILE).exists())
+        wait_for(lambda: '"multinet"' in self.worker.cni_config())
         return daemon
 
     def uninstall(self) -> Container:
@@ -150,7 +158,6 @@ def test_the_daemonset_serves_pods_and_leaves_the_node_as_it_was(deployed: Deplo
     assert version == f"multinet {__version__}\n"
 
     daemon = deployed.start()
-    worker.configure(type="multinet", clusterNetwork=CONF_DIR)
     worker.cluster.nad("storage", single(**bridge("10.9.0.0/24", name="br1")))
     # A plugin of the node's own: it finds the node's files in its root, not the image's.
     node.write(f"{BIN_DIR}/ours", "#!/bin/bash\ncat >/dev/null; cat /run/only-on-the-node\n")
@@ -162,6 +169,7 @@ def test_the_daemonset_serves_pods_and_leaves_the_node_as_it_was(deployed: Deplo
     assert [one["name"] for one in pod.status] == ["cbr0", "default/storage", "default/external"]
     assert pod.status[2]["ips"] == ["10.8.0.1"]
 
+    assert peak_memory(node, daemon) < 128 << 20  # half of its limit; the rest is for external plugins
     refused = deployed.uninstall()  # as long as a pod is attached, or the daemon serves
     assert (refused.wait(), "delete these pods first" in refused.log) == (1, True)
     pod.remove()
@@ -174,12 +182,22 @@ def test_the_daemonset_serves_pods_and_leaves_the_node_as_it_was(deployed: Deplo
     assert deployed.tree() == before
 
 
+def peak_memory(node: Node, container: Container) -> int:
+    """Bytes that its control group had at most, by either version of control groups."""
+    names = ("memory.peak", "memory.max_usage_in_bytes")
+    group = next(path for path in node.pod_groups() if path.name == container.name and memory(path, names))
+    return memory(group, names)
+
+
+def memory(group: Path, names: tuple[str, ...]) -> int:
+    return next((int((group / name).read_text()) for name in names if (group / name).exists()), 0)
+
+
 def test_an_upgrade_of_the_pod_loses_no_call(deployed: Deployed) -> None:
     """The old daemon ends, the new one installs and takes over the journal; a DEL between is carried out."""
     worker = deployed.worker
     deployed.install()
     daemon = deployed.start()
-    worker.configure(type="multinet", clusterNetwork=CONF_DIR)
     first, second = worker.start("first"), worker.start("second")
     assert daemon.terminate() == 0, daemon.log
     first.remove()

@@ -13,11 +13,13 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from multinet.adapters.kubernetes_objects import DEFINITIONS
 from multinet.adapters.kubernetes_rbac import granted
 from multinet.cli.daemon import add_arguments as daemon_arguments
 from multinet.cli.install import add_arguments as install_arguments
 from multinet.cli.parser import Parser
 from multinet.cli.uninstall import add_arguments as uninstall_arguments
+from multinet.npwg.attachment_definition import API_VERSION, KIND
 from tests.deploy.conftest import CHART, DEPLOY, ROOT, Helm, Object, Objects, Run, objects
 
 K3S = (
@@ -246,6 +248,16 @@ def test_the_definition_is_the_published_one(rendered: Helm) -> None:
     assert schema["properties"].keys() == {"apiVersion", "kind", "metadata", "spec"}
     assert "required" not in schema and "required" not in schema["properties"]["spec"]
     assert schema["properties"]["spec"]["properties"]["config"]["type"] == "string"
+
+
+def test_the_definition_is_the_one_that_the_code_reads(rendered: Helm) -> None:
+    (crd,) = (one for (kind, _), one in rendered().items() if kind == "CustomResourceDefinition")
+    spec = crd["spec"]
+    served = [version["name"] for version in spec["versions"] if version["served"]]
+    assert (spec["names"]["kind"], spec["names"]["plural"]) == (KIND, DEFINITIONS.name)
+    assert [f"{spec['group']}/{version}" for version in served] == [API_VERSION]
+    assert f"/apis/{API_VERSION}" == DEFINITIONS.root
+    assert crd["metadata"]["name"] == f"{spec['names']['plural']}.{spec['group']}"
 
 
 def test_helm_never_deletes_the_definition() -> None:
