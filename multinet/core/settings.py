@@ -107,6 +107,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         settings._require_readable_result()
         return settings
 
+    @classmethod
+    def of_call(cls, conf: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
+        """The settings of one call: what its configuration says, else the node's ``defaults``.
+
+        Networks in line (``delegates``) count before a cluster network that only the defaults name. Raises as
+        ``from_config``.
+        """
+        said = {key: value for key, value in conf.items() if value not in ("", None)}
+        given = {**defaults, **said}
+        if said.get("delegates") and "clusterNetwork" not in said:
+            given.pop("clusterNetwork", None)
+        return cls.from_config(given)
+
     @property
     def open_namespaces(self) -> frozenset[str]:
         """``global_namespaces`` as a set."""

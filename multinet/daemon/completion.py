@@ -60,7 +60,7 @@ class Completion:
             )
             standing = self._standing(pod, plan[0], settings, call)
             rest = plan[1:]
-            loaded = [load_network(one, settings, self._shared.cluster, call.time_left) for one in rest]
+            loaded = [load_network(one, settings, self._shared.cluster, call.cluster_time) for one in rest]
             return self._attach(pod, standing, rest, loaded, settings, call) if rest else ()
 
     def remember(self, call: Call) -> None:
@@ -87,13 +87,13 @@ class Completion:
             yield
 
     def _settings(self, call: Call) -> Settings:
-        return Settings.from_config({**self._defaults, **call.conf})
+        return Settings.of_call(call.conf, self._defaults)
 
     def _standing(
         self, pod: Pod, planned: PlannedAttachment, settings: Settings, call: Call
     ) -> AttachmentRecord:
         """The default network as it is in the sandbox, in the journal from now on."""
-        loaded = load_network(planned, settings, self._shared.cluster, call.time_left)
+        loaded = load_network(planned, settings, self._shared.cluster, call.cluster_time)
         record = new_record(planned, loaded, pod, call, call.invocation.path)
         standing = as_it_stands(record, self._stack(call), loaded.network.cni_version)
         self._shared.journal.ready([standing])

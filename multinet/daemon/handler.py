@@ -88,7 +88,7 @@ class Handler:
         pod = call.pod = pod_of(call, self._cluster)
         last = auxiliary_chain(settings)
         plan = select_networks(pod.annotations, pod.namespace, settings, call.invocation.ifname, last)
-        loaded = [load_network(one, settings, self._cluster, call.time_left) for one in plan]
+        loaded = [load_network(one, settings, self._cluster, call.cluster_time) for one in plan]
         self._events.unserved(pod, warn_of(call, pod, plan, loaded, settings))
         path = self._path(call)
         require_executables([one.network for one in loaded], path)
@@ -231,10 +231,7 @@ class Handler:
             )
 
     def _settings(self, call: Call) -> Settings:
-        given = {**self._defaults, **call.conf}
-        if call.conf.get("delegates") and "clusterNetwork" not in call.conf:
-            given.pop("clusterNetwork", None)
-        return Settings.from_config(given)
+        return Settings.of_call(call.conf, self._defaults)
 
     def _path(self, call: Call) -> tuple[str, ...]:
         """Where executables are looked for: ``binDir``, if it is set, before the caller's ``CNI_PATH``."""
@@ -247,7 +244,7 @@ class Handler:
     def _default_network(self, call: Call) -> NetworkList:
         settings = self._settings(call)
         default = select_networks({}, "", settings, "eth0")[0]
-        return load_network(default, settings, self._cluster, call.time_left).network
+        return load_network(default, settings, self._cluster, call.cluster_time).network
 
     def _invocation(self, call: Call) -> Invocation:
         """The call's, with all folders that executables are looked for in."""

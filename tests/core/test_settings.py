@@ -174,6 +174,18 @@ def test_1_19_isolation_is_on_for_new_networks_and_as_before_for_those_of_multus
     assert Settings.from_config(DELEGATES | raw).namespace_isolation is isolated
 
 
+def test_a_call_says_it_or_the_node_does() -> None:
+    defaults = {"clusterNetwork": "/etc/cni/net.d", "confDir": "/named", "namespaceIsolation": True}
+    call = {"type": "multus", "clusterNetwork": "", "confDir": None, "defaultNetworks": ["x"]}
+    settings = Settings.of_call(call, defaults)
+    assert (settings.cluster_network, settings.conf_dir) == ("/etc/cni/net.d", "/named")
+    assert settings.namespace_isolation and settings.default_networks == ("x",)
+    own = Settings.of_call({"clusterNetwork": "cbr0", "namespaceIsolation": False}, defaults)
+    assert (own.cluster_network, own.namespace_isolation) == ("cbr0", False)
+    in_line = Settings.of_call({**DELEGATES, "clusterNetwork": ""}, defaults)
+    assert (in_line.cluster_network, len(in_line.delegates)) == ("", 1)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"cniVersion": "9.9.9"}, {"cniVersion": "1.0.0", "ips": [{"address": "x"}]}]
 )
