@@ -12,9 +12,10 @@ from multinet.bench.driver import Job, Run, reason
 from multinet.bench.failure import BenchError
 from multinet.bench.ground import Ground
 from multinet.bench.ours import Ours
+from multinet.bench.samples import Reading, ratio, spread
 
 __all__ = ["VERBS", "Series", "Stretch", "Taken", "burst", "bursts", "nothing_yet", "one_by_one"]
-__all__ += ["require_success", "take_turns", "while_time"]
+__all__ += ["ratio_of_rates", "require_success", "take_turns", "while_time"]
 
 VERBS = ("ADD", "DEL")
 
@@ -58,6 +59,14 @@ class Series(msgspec.Struct):
         """All stretches as one."""
         sums = {name: sum(getattr(one, name) for one in self.stretches) for name in Stretch.__struct_fields__}
         return Stretch(**sums)
+
+
+def ratio_of_rates(ours: Series, theirs: Series) -> Reading | None:
+    """Pods a second, ours over theirs; the noise comes from stretches that were measured side by side."""
+    value = ratio(ours.whole.rate, theirs.whole.rate)
+    pairs = zip(ours.stretches, theirs.stretches, strict=True)
+    repeats = [one for mine, other in pairs if (one := ratio(mine.rate, other.rate)) is not None]
+    return None if value is None else Reading(value, spread(repeats))
 
 
 Taken = dict[str, dict[str, Series]]

@@ -11,8 +11,6 @@ from multinet.bench.run import Measured
 
 __all__ = ["report"]
 
-_ABSENT = "not measured: no reference plugins (Debian: containernetworking-plugins)"
-
 
 def report(
     measured: Sequence[Measured], machine: Mapping[str, Any], compared: Mapping[str, Change] | None = None
@@ -47,7 +45,7 @@ def _figure(found: Found) -> str:
     unit = "" if found.unit == "×" else f", {found.unit}"
     reading = found.reading
     if reading is None:
-        return f"{found.title + unit:<62} {_ABSENT[:12]:>9}"
+        return _row(found.title + unit, "–", "", str(found.target), "")
     noise = "" if reading.noise is None else _number(reading.noise)
     met = "yes" if found.target.met(reading.value) else "NO"
     return _row(found.title + unit, _number(reading.value), noise, str(found.target), met)

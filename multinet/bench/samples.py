@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-__all__ = ["Reading", "Summary", "percentile", "ratio", "reading", "slope", "spread", "summary"]
+__all__ = ["Reading", "Summary", "percentile", "ratio", "ratio_of_medians", "reading", "slope", "spread"]
+__all__ += ["summary"]
 
 _PIECES = 8
 _SHORTEST_PIECE = 4
@@ -61,6 +62,11 @@ def ratio(ours: float | None, theirs: float | None) -> float | None:
     if ours is None or theirs is None or theirs == 0:
         return None
     return ours / theirs
+
+
+def ratio_of_medians(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+    """Ours over theirs; None when theirs weren't measured."""
+    return ratio(percentile(ours, 50), percentile(theirs, 50)) if theirs else None
 
 
 def spread(repeats: Sequence[float]) -> float | None:

@@ -9,11 +9,11 @@ import msgspec
 
 from multinet.bench.curves import Curve, Curves
 from multinet.bench.figure import Figure, Part, at_least
-from multinet.bench.measure import VERBS, Series, Taken, burst, nothing_yet
+from multinet.bench.measure import VERBS, Series, Taken, burst, nothing_yet, ratio_of_rates
 from multinet.bench.ours import Ours
 from multinet.bench.parts.turns import warm
 from multinet.bench.rows import LABELS, row
-from multinet.bench.samples import Reading, ratio, spread
+from multinet.bench.samples import Reading
 from multinet.bench.size import Size
 from multinet.bench.stage import Stage
 from multinet.bench.tools import Tools
@@ -64,24 +64,17 @@ def throughput(levels: Levels, verb: str) -> Curves:
 
 def _gain(levels: Levels) -> Reading | None:
     """The most pods a second at any level over those one at a time."""
-    series = {level: taken[Ours.name]["ADD"] for level, taken in levels.taken.items()}
-    first = series[min(series)]
-    best = max(series.values(), key=lambda one: one.whole.rate)
-    value = ratio(best.whole.rate, first.whole.rate)
-    pairs = zip(best.stretches, first.stretches, strict=True)
-    repeats = [one for most, least in pairs if (one := ratio(most.rate, least.rate)) is not None]
-    return None if value is None else Reading(value, spread(repeats))
+    return ratio_of_rates(_best(levels), levels.taken[min(levels.taken)][Ours.name]["ADD"])
 
 
 def _kept(levels: Levels) -> Reading | None:
     """The last level's pods a second over the most at any level: it doesn't break down under more."""
-    series = {level: taken[Ours.name]["ADD"] for level, taken in levels.taken.items()}
-    last = series[max(series)]
-    best = max(series.values(), key=lambda one: one.whole.rate)
-    value = ratio(last.whole.rate, best.whole.rate)
-    pairs = zip(last.stretches, best.stretches, strict=True)
-    repeats = [one for now, most in pairs if (one := ratio(now.rate, most.rate)) is not None]
-    return None if value is None else Reading(value, spread(repeats))
+    return ratio_of_rates(levels.taken[max(levels.taken)][Ours.name]["ADD"], _best(levels))
+
+
+def _best(levels: Levels) -> Series:
+    series = (taken[Ours.name]["ADD"] for taken in levels.taken.values())
+    return max(series, key=lambda one: one.whole.rate)
 
 
 def _failures(levels: Levels) -> Iterator[str]:

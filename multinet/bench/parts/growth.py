@@ -3,7 +3,6 @@ and one whose cluster has many networks and whose networks have many addresses t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from multinet.bench.measure import VERBS, Series, burst, require_success
 from multinet.bench.node import Node
 from multinet.bench.ours import spare_definitions
 from multinet.bench.rows import summed
-from multinet.bench.samples import Reading, percentile, ratio, reading
+from multinet.bench.samples import Reading, ratio_of_medians, reading
 from multinet.bench.size import Size
 from multinet.bench.tools import Tools
 
@@ -83,12 +82,8 @@ def _rounds(nodes: dict[str, Node], slots: dict[str, int], count: int) -> Grown:
     return times
 
 
-def _medians(full: Sequence[float], empty: Sequence[float]) -> float | None:
-    return ratio(percentile(full, 50), percentile(empty, 50))
-
-
 def _against_empty(name: str, verb: str, grown: Grown) -> Reading | None:
-    return reading(_medians, grown[name][verb], grown["empty"][verb])
+    return reading(ratio_of_medians, grown[name][verb], grown["empty"][verb])
 
 
 def _details(grown: Grown) -> dict[str, Any]:

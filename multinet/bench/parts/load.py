@@ -11,12 +11,12 @@ import msgspec
 
 from multinet.bench.contenders import GoPlugins
 from multinet.bench.figure import Figure, Part, at_least, at_most
-from multinet.bench.measure import VERBS, Taken, bursts
+from multinet.bench.measure import VERBS, Taken, bursts, ratio_of_rates
 from multinet.bench.node_daemon import Memory
 from multinet.bench.ours import Ours
 from multinet.bench.parts.turns import spread_of, warm
 from multinet.bench.rows import ABSENT, LABELS, by_contender, row, shown, times_of
-from multinet.bench.samples import Reading, ratio, spread, summary
+from multinet.bench.samples import Reading, ratio, summary
 from multinet.bench.size import Size
 from multinet.bench.stage import Stage
 from multinet.bench.tools import Tools
@@ -54,13 +54,7 @@ def measure(size: Size, tools: Tools) -> Load:
 
 def _rates(verb: str, load: Load) -> Reading | None:
     theirs = load.taken.get(GoPlugins.name)
-    if theirs is None:
-        return None
-    ours = load.taken[Ours.name][verb]
-    value = ratio(ours.whole.rate, theirs[verb].whole.rate)
-    pairs = zip(ours.stretches, theirs[verb].stretches, strict=True)
-    repeats = [one for mine, other in pairs if (one := ratio(mine.rate, other.rate)) is not None]
-    return None if value is None else Reading(value, spread(repeats))
+    return ratio_of_rates(load.taken[Ours.name][verb], theirs[verb]) if theirs else None
 
 
 def _failed(load: Load) -> Reading:

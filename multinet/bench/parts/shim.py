@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ from multinet.bench.figure import Figure, Part, at_most
 from multinet.bench.ground import Ground
 from multinet.bench.measure import require_success
 from multinet.bench.rows import summed
-from multinet.bench.samples import Reading, percentile, ratio, reading
+from multinet.bench.samples import Reading, ratio_of_medians, reading
 from multinet.bench.size import Size
 from multinet.bench.tools import Tools
 
@@ -42,10 +41,6 @@ def measure(size: Size, tools: Tools) -> Starts:
         return Starts(size=tools.shim.stat().st_size, shim=times[0::2], true=times[1::2])
 
 
-def _medians(shim: Sequence[float], true: Sequence[float]) -> float | None:
-    return ratio(percentile(shim, 50), percentile(true, 50))
-
-
 def _details(starts: Starts) -> dict[str, Any]:
     return {
         "size_bytes": starts.size,
@@ -71,7 +66,7 @@ SHIM: Part[Starts] = Part(
             name="shim_vs_true",
             title="shim, exec to exit, over a static program that does nothing",
             target=at_most(2.0),
-            read=lambda starts: reading(_medians, starts.shim, starts.true),
+            read=lambda starts: reading(ratio_of_medians, starts.shim, starts.true),
         ),
     ),
     details=_details,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from multinet.adapters.installation import InstallationError, write_standalone
 from multinet.bench.contenders import Executables, GoPlugins
@@ -14,7 +14,7 @@ from multinet.bench.measure import VERBS, Taken, take_turns
 from multinet.bench.networks import pod_networks
 from multinet.bench.ours import Ours
 from multinet.bench.rows import by_contender, median_row, row, times_of
-from multinet.bench.samples import Reading, percentile, ratio, reading
+from multinet.bench.samples import Reading, ratio_of_medians, reading
 from multinet.bench.size import Size
 from multinet.bench.tools import Tools
 
@@ -40,12 +40,10 @@ def measure(size: Size, tools: Tools) -> Taken:
         return take_turns(ground, contenders, size.standalone, _BLOCK, until)
 
 
-def _medians(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    return ratio(percentile(ours, 50), percentile(theirs, 50)) if theirs else None
-
-
 def _against(taken: Taken) -> Reading | None:
-    return reading(_medians, times_of(taken, Ours.name, "ADD"), times_of(taken, GoPlugins.name, "ADD"))
+    return reading(
+        ratio_of_medians, times_of(taken, Ours.name, "ADD"), times_of(taken, GoPlugins.name, "ADD")
+    )
 
 
 def _lines(taken: Taken) -> Iterator[str]:

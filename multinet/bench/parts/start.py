@@ -13,7 +13,7 @@ from multinet.bench.measure import require_success
 from multinet.bench.networks import pod_networks
 from multinet.bench.node import Node
 from multinet.bench.parts.growth import fill
-from multinet.bench.samples import Reading, percentile, ratio, reading, spread
+from multinet.bench.samples import Reading, percentile, ratio_of_medians, reading, spread
 from multinet.bench.size import Size
 from multinet.bench.tools import Tools
 
@@ -81,7 +81,7 @@ START: Part[Started] = Part(
             title="the same, over an empty journal's",
             target=at_most(1.5),
             read=lambda started: reading(
-                lambda full, empty: ratio(percentile(full, 50), percentile(empty, 50)),
+                ratio_of_medians,
                 started.full,
                 started.empty,
             ),

@@ -12,7 +12,7 @@ from multinet.bench.floor import Floor, GroupFloor
 from multinet.bench.measure import VERBS, Taken, take_turns
 from multinet.bench.ours import Ours
 from multinet.bench.rows import ABSENT, LABELS, by_contender, median_row, row, shown, times_of
-from multinet.bench.samples import Reading, percentile, ratio, reading
+from multinet.bench.samples import Reading, percentile, ratio, ratio_of_medians, reading
 from multinet.bench.size import Size
 from multinet.bench.stage import Stage
 from multinet.bench.tools import Tools
@@ -46,12 +46,8 @@ def _tail(times: Sequence[float]) -> float | None:
     return ratio(percentile(times, 99), percentile(times, 50))
 
 
-def _medians(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    return ratio(percentile(ours, 50), percentile(theirs, 50)) if theirs else None
-
-
 def _against(verb: str, other: str, taken: Taken) -> Reading | None:
-    return reading(_medians, times_of(taken, Ours.name, verb), times_of(taken, other, verb))
+    return reading(ratio_of_medians, times_of(taken, Ours.name, verb), times_of(taken, other, verb))
 
 
 def _processor(taken: Taken) -> Reading | None:
