@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from multinet.cni.errors import CNIError, Code, InvalidConfig
@@ -203,3 +205,9 @@ def test_no_warnings_for_keys_of_others() -> None:
         "kubeconfig": None,
     }
     assert settings_warnings(raw) == ()
+
+
+def test_the_reference_page_has_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text()
+    fields = {field.encode_name for field in msgspec.structs.fields(Settings)} - {"type"}
+    assert {key for key in {*fields, *WITHOUT_EFFECT} if f"`{key}`" not in page} == set()
