@@ -212,6 +212,8 @@ def multus_api(application: Application) -> MultusApi | None:
 def run_daemon(options: Options, plan: SafetyPlan) -> None:
     """Serve until SIGTERM or SIGINT; calls that are waiting then are still finished."""
     # A call with no daemon needs none of it.
+    from multinet.adapters.cri import CriSandboxes
+    from multinet.daemon.orphans import Orphans
     from multinet.daemon.safety import Safety
 
     stop = threading.Event()
@@ -227,7 +229,9 @@ def run_daemon(options: Options, plan: SafetyPlan) -> None:
         doors = [own_door(application), *([Door(options.multus_socket, api.exchange)] if api else [])]
         server = Server(doors, workers=options.workers, inherited=inherited_listeners())
         _catch_up(application)
-        background = Background(application.handler, application.service, application.spool)
+        runtime = CriSandboxes(plan.boot.runtime_socket if plan.boot else "")
+        orphans = Orphans(application.shared, runtime)
+        background = Background(application.handler, application.service, application.spool, orphans=orphans)
         safety = Safety(application, plan)
         server.start()
         background.start()

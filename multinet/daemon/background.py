@@ -1,4 +1,4 @@
-"""What goes on between calls: spooled DELs are carried out, removals that failed are tried again."""
+"""What goes on between calls: spooled DELs, removals that failed, containers that are gone without a DEL."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from multinet.adapters.spool import CorruptEntry, Spool
 from multinet.cni.errors import CNIError, Code
 from multinet.daemon.handler import Handler
+from multinet.daemon.orphans import Orphans
 from multinet.daemon.service import Service
 from multinet.wire.message import Response
 
@@ -28,6 +29,10 @@ class Periods(NamedTuple):
     first_retry: float = 10.0
     """Until removals that failed are tried again; doubled each time."""
     longest_retry: float = 600.0
+    orphans: float = 60.0
+    """Between looks for containers that are gone without a DEL."""
+    doubt: float = 10.0
+    """Until a second look at what was found."""
 
 
 _PERIODS = Periods()
@@ -61,8 +66,17 @@ def drain(spool: Spool, service: Service) -> int:
 class Background:
     """One thread for all of it."""
 
-    def __init__(self, handler: Handler, service: Service, spool: Spool, periods: Periods = _PERIODS) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        service: Service,
+        spool: Spool,
+        periods: Periods = _PERIODS,
+        orphans: Orphans | None = None,
+    ) -> None:
+        """Without ``orphans`` nobody looks for any."""
         self._periods = periods
+        self._orphans = orphans
         self._handler = handler
         self._service = service
         self._spool = spool
@@ -81,6 +95,7 @@ class Background:
     def _run(self) -> None:
         first = self._periods.first_retry
         pause, due = first, time.monotonic() + first
+        look = time.monotonic()
         while not self._stop.wait(self._periods.spool):
             try:
                 drain(self._spool, self._service)
@@ -88,6 +103,9 @@ class Background:
                     left = self._handler.retry_removals()
                     pause = min(pause * 2, self._periods.longest_retry) if left else first
                     due = time.monotonic() + pause
+                if self._orphans is not None and time.monotonic() >= look:
+                    is_doubtful = self._orphans.remove()
+                    look = time.monotonic() + (self._periods.doubt if is_doubtful else self._periods.orphans)
             except (CNIError, OSError) as error:
                 _log.error("background: %s", error)
 

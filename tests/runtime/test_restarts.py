@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import threading
 from dataclasses import replace
@@ -185,6 +186,22 @@ class TestReboot:
         assert set(worker.leases()) == mine
         assert {row.container_id for row in worker.rows} == {new.id}
         assert worker.call("CHECK", new.id, new.netns_path) == (0, {})
+        new.remove()
+        worker.assert_clean()
+
+    def test_runtime_has_forgotten_the_pod(self, workers: Any, worker: Worker, pod: Pod) -> None:
+        """Its store was lost with the power: no DEL will ever come, and what the pod held is given back."""
+        worker.cluster.forget_pod("web")
+        store = worker.node.path("/var/lib/containerd")
+        worker.close()
+        for folder in store.iterdir():
+            shutil.rmtree(folder)
+        worker = workers.reboot(worker)
+        assert worker.cri.ids() == []
+        new = worker.start("new", "storage")
+        wait_for(lambda: {row.container_id for row in worker.rows} == {new.id})
+        assert len(worker.leases()) == 3
+        assert pod.id in worker.log.read_text()
         new.remove()
         worker.assert_clean()
 
