@@ -228,7 +228,7 @@ class TestIsolation:
 
 
 def test_what_has_no_effect_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    conf = {"name": "told-once", "type": "multus", "cniDir": "/x", "told-once-key": 1, "logFile": ""}
+    conf = {"name": "told-once", "type": "multus", "kubeconfig": "/x", "told-once-key": 1, "logFile": ""}
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             warn_once(conf, settings_warnings(conf))
