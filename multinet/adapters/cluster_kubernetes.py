@@ -175,7 +175,12 @@ class KubernetesCluster:
         require_same_pod(PODS.value(msgspec.json.encode(current)), pod.uid)
         metadata = current["metadata"]
         metadata["annotations"] = {**(metadata.get("annotations") or {}), NETWORK_STATUS: status}
-        self._session.persist(_status_call("update", pod, current), deadline)
+        try:
+            self._session.persist(_status_call("update", pod, current), deadline)
+        except Refused as error:
+            if error.status == 403:  # no better than the patch, which may be allowed by the next time
+                self._replace_until = 0.0
+            raise
 
 
 def _get(resource: Resource[V], namespace: str, name: str) -> Call:

@@ -18,6 +18,8 @@ from multinet.wire.message import Request
 
 TIME_LIMIT = 110.0
 """Seconds that a call may take when the caller doesn't say; container runtimes give up after 120."""
+CLUSTER_LIMIT = 10.0
+"""Seconds that one look-up or write of the cluster may take (multi-network 4.20)."""
 _TRACE = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
 
 
@@ -109,6 +111,11 @@ class Call:
     def time_left(self) -> float:
         """Seconds until the deadline, at least a moment."""
         return max(0.05, self.deadline - time.monotonic())
+
+    def cluster_time(self) -> float:
+        """Seconds that one look-up or write of the cluster may take: less than there is, since a worker waits for
+        it, and the runtime tries again."""
+        return min(CLUSTER_LIMIT, self.time_left())
 
     def await_links(self) -> None:
         """Wait for what the attachments left to come about. Raises CNIError when it doesn't."""

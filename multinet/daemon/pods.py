@@ -38,7 +38,7 @@ def pod_of(call: Call, cluster: Cluster) -> Pod:
         )
     who = f"Multus: [{named.namespace}/{named.name}/{named.uid}]: "
     try:
-        return cluster.pod(named.namespace, named.name, named.uid, call.time_left())
+        return cluster.pod(named.namespace, named.name, named.uid, call.cluster_time())
     except NotFound as error:
         raise CNIError(
             Code.POD, f"{who}{error}: it was deleted, or was never created in this cluster"
@@ -69,7 +69,7 @@ def publish(cluster: Cluster, pod: Pod, status: str, call: Call) -> None:
     who = f"Multus: [{pod.namespace}/{pod.name}/{pod.uid}]: error setting the networks status: "
     try:
         with suppress(NotFound):
-            cluster.publish_status(pod, status, call.time_left())
+            cluster.publish_status(pod, status, call.cluster_time())
     except UIDMismatch as error:
         raise CNIError(Code.POD, f"{who}SetNetworkStatus: {error} from Kube API") from None
     except ClusterUnavailable as error:
