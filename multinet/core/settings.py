@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     conf_dir: str = "/etc/cni/multus/net.d"
     """Where configurations that are named, not given, are found."""
     cni_dir: str = "/var/lib/cni/multus"
+    """Where Multus' records of its pods are, which are taken over; what multinet attaches is in its journal."""
     bin_dir: str = "/opt/cni/bin"
     """Searched for plugins before the caller's ``CNI_PATH``."""
     readiness_indicator_file: str = msgspec.field(name="readinessindicatorfile", default="")

@@ -21,7 +21,7 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "logOptions": _LOG_PLACE,
     "kubeconfig": "the daemon reaches the cluster by its own credentials: set its --kubeconfig",
     "daemonSocketDir": "the shim finds the daemon by the file beside it: install with --socket",
-    "socketDir": f"{_DAEMON}: set its --socket",
+    "socketDir": f"{_DAEMON}: set its --multus-socket",
     "chrootDir": f"{_DAEMON}: set its --host-root",
     "connectionLimit": f"{_DAEMON}: set its --workers",
     "metricsPort": _DAEMON,
