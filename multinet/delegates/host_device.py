@@ -100,6 +100,7 @@ def _borrowed(choice: Choice, pod: Sandbox, host: Facts) -> Device:
         whose="borrowed",
         name=pod.ifname,
         host_name=link.name,
+        index=link.index,
         mac=link.mac,
         mtu=link.mtu,
         was_up=link.up,

@@ -30,7 +30,7 @@ _MEMORY = frozenset({"place", "whose", "before", "tolerant", "owner", "was_up", 
 _WAYS: dict[type[Any], frozenset[str]] = {
     Bridge: frozenset({"mtu"}),  # one that is there keeps its own
     BridgeLeg: frozenset({"port"}),
-    Device: frozenset({"group", "master"}),
+    Device: frozenset({"group", "index", "master"}),
     # How it is made, or goes home; the kernel doesn't keep it.
     Address: frozenset({"detect", "prefix_route"}),
     Route: frozenset({"onlink", "replaces", "protocol"}),

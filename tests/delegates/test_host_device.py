@@ -281,13 +281,18 @@ def test_home_to_the_bridge_that_it_was_a_port_of(bench: Any, conf: Json) -> Non
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-@pytest.mark.parametrize("tampered", ["renamed", "renamed, no alias", "no alias", "name taken by another"])
+@pytest.mark.parametrize(
+    "tampered",
+    ["renamed", "renamed, no alias", "no alias", "name taken by another", "renamed, no alias, new MAC"],
+)
 def test_whatever_the_pod_did_to_it(bench: Any, conf: Json, recorded: bool, tampered: str) -> None:
     pod = bench.pod()
     before = bench.snapshot()
     pod.add(conf)
     if "no alias" in tampered:
         bench.lab.ip("link", "set", "eth0", "alias", "", netns=pod.netns)
+    if "new MAC" in tampered:  # of a virtual link nothing is left but its index
+        bench.lab.ip("link", "set", "eth0", "address", "02:00:00:00:be:ef", netns=pod.netns)
     if tampered != "no alias":
         bench.lab.ip("link", "set", "eth0", "name", "mine", netns=pod.netns)
     if tampered == "name taken by another":
@@ -541,6 +546,31 @@ def test_status(bench: Any, conf: Json, refused: Any) -> None:
     assert "Link not found" in refused(50, plugin.status, missing, bench.node()).msg
     by_runtime = asked(conf, capabilities={"deviceID": True})
     plugin.status(pod.call("STATUS", by_runtime, netns=""), bench.node())
+
+
+def test_an_index_alone_says_nothing_while_the_device_is_home(bench: Any, conf: Json, refused: Any) -> None:
+    """A sandbox may have a link of the index that the device has on the host."""
+    pod = bench.pod()
+    theirs = (
+        "theirs",
+        "index",
+        str(home(bench)["ifindex"]),
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "peer",
+        "index",
+        "99",
+    )
+    bench.lab.ip("link", "add", *theirs, netns=pod.netns)
+    bench.lab.ip(
+        "link", "add", "eth0", "type", "bridge", netns=pod.netns
+    )  # the move is refused after it began
+    before = bench.snapshot(pod.netns)
+    refused(100, pod.add, conf)
+    pod.delete(conf)
+    assert not changes(before, bench.snapshot(pod.netns))
 
 
 def test_the_file_is_the_operators_to_read(bench: Any, conf: Json) -> None:

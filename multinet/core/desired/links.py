@@ -128,13 +128,15 @@ class Tap(Item, frozen=True, kw_only=True, tag="tap"):
 class Device(Item, frozen=True, kw_only=True, tag="device"):
     """A link of the host's that the sandbox borrows, and how it was: so it goes home.
 
-    In the sandbox its alias is ``host_name``, as the reference plugin has it. It is found again by that, and by
-    its permanent MAC and PCI address, when someone has renamed it.
+    In the sandbox its alias is ``host_name``, as the reference plugin has it. It is found again by that, by its
+    permanent MAC and PCI address, and by its index, when someone has renamed it.
     """
 
     name: str
     """In the sandbox."""
     host_name: str
+    index: int = 0
+    """On the host; it keeps it when it moves, unless the sandbox has a link of that index. 0: not known."""
     mac: str = ""
     mtu: int = 0
     """0: not known, and not put back."""

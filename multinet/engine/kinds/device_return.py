@@ -42,7 +42,7 @@ def bring_home(item: Device, scene: Scene) -> None:
     """
     home = None
     if scene.sandbox is not None:
-        lent = _in_sandbox(item, scene.sandbox.links())
+        lent = _in_sandbox(item, scene.sandbox.links()) or _by_index(item, scene)
         if lent is not None:
             home = scene.host.link(_move_out(item, lent, scene))
     if home is None:
@@ -60,6 +60,16 @@ def _in_sandbox(item: Device, links: Iterable[LinkInfo]) -> LinkInfo | None:
         if any(likeness[:3]) or (link.name == item.name and not link.alias)
     ]
     return max(likely, key=lambda both: both[0])[1] if likely else None
+
+
+def _by_index(item: Device, scene: Scene) -> LinkInfo | None:
+    """The last resort for virtual links, of which a pod can change everything else. Not while the host has a link
+    of that index, which then is the device itself: it was never lent, or is home.
+    """
+    if not item.index or scene.sandbox is None or scene.host.link_at(item.index) is not None:
+        return None
+    link = scene.sandbox.link_at(item.index)
+    return link if link is not None and not link.alias and is_that_device(link, item) else None
 
 
 def _likeness(item: Device, link: LinkInfo) -> tuple[bool, bool, bool, bool]:
