@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from multinet.adapters.plugin_directory import InstallationError, PluginDirectory
-from multinet.cni.conf import NetworkList, conf_files, load_file
+from multinet.cni.conf import load_file
 from multinet.cni.errors import CNIError
 from multinet.daemon.networks import META_TYPES, is_own_configuration
+from multinet.daemon.pods import POD_ANNOTATIONS
+from multinet.daemon.slot.composition import declared_capabilities
+from multinet.daemon.slot.plan import DEFAULT_FILE, SlotPlan
+from multinet.daemon.slot.primary import find_primary
 
 __all__ = ["FILE", "ClusterNetwork", "cluster_network", "compose", "remove", "require_ours", "write"]
 
-FILE = "00-multinet.conflist"
+FILE = DEFAULT_FILE
 
 
 class ClusterNetwork(NamedTuple):
@@ -26,23 +29,23 @@ class ClusterNetwork(NamedTuple):
 
 
 def cluster_network(conf_dir: str) -> ClusterNetwork | None:
-    """The first valid configuration that isn't multinet's own; None: there is none (yet)."""
-    for path in conf_files(os.path.abspath(conf_dir)):  # the daemon has another working directory
-        if is_own_configuration(path):
-            continue
-        try:
-            return ClusterNetwork(path, _capabilities(load_file(path)))
-        except CNIError:  # the runtime passes it over too
-            continue
-    return None
+    """The network that the daemon would choose there; None: there is none (yet)."""
+    folder = os.path.abspath(conf_dir)  # the daemon has another working directory
+    primary = find_primary(SlotPlan(config_dir=folder, autoconfig_dir=folder)).primary
+    if primary is None:
+        return None
+    return ClusterNetwork(primary.path, declared_capabilities(primary.network))
 
 
 def compose(name: str, cni_version: str, cluster: ClusterNetwork | None) -> bytes:
     """The configuration's text."""
-    plugin: dict[str, Any] = {"type": "multinet", "namespaceIsolation": True}
+    capabilities = (*(cluster.capabilities if cluster else ()), POD_ANNOTATIONS)
+    plugin: dict[str, Any] = {
+        "type": "multinet",
+        "namespaceIsolation": True,
+        "capabilities": dict.fromkeys(sorted(capabilities), True),
+    }
     if cluster is not None:
-        if cluster.capabilities:
-            plugin["capabilities"] = dict.fromkeys(cluster.capabilities, True)
         plugin["clusterNetwork"] = cluster.path
     network = {"cniVersion": cni_version, "name": name, "plugins": [plugin]}
     return json.dumps(network, indent=2).encode() + b"\n"
@@ -79,11 +82,3 @@ def _is_meta(path: str) -> bool:
         return any(plugin["type"] in META_TYPES for plugin in load_file(path).plugins)
     except CNIError:
         return False
-
-
-def _capabilities(network: NetworkList) -> tuple[str, ...]:
-    declared: dict[str, None] = {}
-    for plugin in network.plugins:
-        given: Mapping[str, Any] = plugin.get("capabilities") or {}
-        declared |= {name: None for name, value in given.items() if value is True}
-    return tuple(declared)

@@ -33,7 +33,7 @@ def test_what_is_installed_and_written(files) -> None:
             {
                 "type": "multinet",
                 "namespaceIsolation": True,
-                "capabilities": {"mac": True},
+                "capabilities": {"io.kubernetes.cri.pod-annotations": True, "mac": True},
                 "clusterNetwork": str(files.conf_dir / "10-base.conflist"),
             }
         ],
@@ -70,7 +70,7 @@ def test_the_first_network_is_the_first_valid_one_that_is_not_ours(files) -> Non
     assert files.install().returncode == 0
     plugin = json.loads((files.conf_dir / FILE).read_text())["plugins"][0]
     assert plugin["clusterNetwork"] == str(files.conf_dir / "05-first.conf")
-    assert "capabilities" not in plugin
+    assert plugin["capabilities"] == {"io.kubernetes.cri.pod-annotations": True}
 
 
 def test_without_another_network_none_is_named(files) -> None:
