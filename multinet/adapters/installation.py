@@ -22,7 +22,7 @@ from multinet.shim import SETTINGS_FILE
 from multinet.shim.script import python_script
 
 __all__ = ["BACKUP_SUFFIX", "MANIFEST", "InstallationError", "Installed", "Uninstalled"]
-__all__ += ["install", "standalone_script", "uninstall", "write_standalone"]
+__all__ += ["install", "others_name", "standalone_script", "uninstall", "write_standalone"]
 
 MANIFEST = ".multinet-installed.json"
 BACKUP_SUFFIX = ".before-multinet"
@@ -169,6 +169,20 @@ def _load(folder: PluginDirectory) -> _Manifest | None:
             f"{folder.path(MANIFEST)} is damaged ({error}): mend it, or remove it and what it names"
         ) from None
     return manifest
+
+
+def others_name(bin_dir: str, name: str) -> str | None:
+    """What another project's executable ``name`` is called in ``bin_dir``: its own name, or its backup's where ours
+    has taken the place; None when only ours is there, or nobody can tell.
+    """
+    try:
+        with open(os.path.join(bin_dir, MANIFEST), "rb") as file:
+            files = msgspec.json.decode(file.read(), type=_Manifest).files
+    except FileNotFoundError:
+        return name
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return files[name] if name in files else name
 
 
 def _encode(manifest: _Manifest) -> bytes:

@@ -130,13 +130,15 @@ class MultusCache:
             raise _fault("remove", path, error) from None
 
     def _known(self, delegates: list[ScratchDelegate], whose: Takeover) -> list[CachedAttachment]:
-        """The results by their names: looking through a folder with those of years takes long."""
+        """The results by their names: looking through a folder with those of years takes long.
+
+        Raises CNIError code 6 or 7 for a network without a readable configuration.
+        """
         found = []
         for position, delegate in enumerate(delegates):
-            with suppress(CNIError):
-                name = NetworkList.from_bytes(delegate.network).name
-                ifname = delegate.interface(position, whose.ifname)
-                found.append(self._results.get(name, whose.container_id, ifname))
+            name = NetworkList.from_bytes(delegate.network).name
+            ifname = delegate.interface(position, whose.ifname)
+            found.append(self._results.get(name, whose.container_id, ifname))
         return [entry for entry in found if entry is not None]
 
     def _path(self, container_id: str) -> str:

@@ -46,6 +46,8 @@ class AttachmentRecord(msgspec.Struct, frozen=True, kw_only=True):
     """
     result: dict[str, Any] | None = None
     """The network's result in its own version; None until ADD is done."""
+    foreign: bool = False
+    """Made by other executables before multinet came to the node; nothing of it carries our marks."""
     created: float = 0.0
     """Unix time, seconds."""
     failure: str = ""

@@ -110,6 +110,7 @@ class Takeover(msgspec.Struct, frozen=True, kw_only=True):
             path=self.path,
             capability_args=dict(entry.capability_args) if entry else {},
             result=dict(entry.result) if entry and entry.result else None,
+            foreign=True,
         )
 
 

@@ -20,6 +20,7 @@ from multinet.cni.invocation import Invocation
 from multinet.cni.versions import at_least
 from multinet.core.record import AttachmentRecord
 from multinet.daemon.call import Call
+from multinet.daemon.former import FormerPlugins
 from multinet.engine.facts import Facts
 from multinet.engine.remove import drop_sandbox_links
 from multinet.engine.scene import Scene
@@ -109,14 +110,13 @@ class Attachments:
         """
         network = network_of(record)
         if not at_least(network.cni_version, _CHECK_SINCE):
-            if not all(runs_in_process(plugin) for plugin in network.plugins):
+            if record.foreign or not all(runs_in_process(plugin) for plugin in network.plugins):
                 return
             network = msgspec.structs.replace(network, cni_version=_CHECK_SINCE)
-        executor = DelegateExecutor(self.node(call), record.applied)
         chain.check(
             network,
             _invocation(record, "CHECK"),
-            executor,
+            _executor(record, self.node(call)),
             record.result,
             capability_args=record.capability_args,
             env=call.trace,
@@ -138,7 +138,7 @@ class Attachments:
         chain.delete(
             network_of(record),
             _invocation(record, "DEL", node.netns),
-            DelegateExecutor(node, record.applied),
+            _executor(record, node),
             record.result,
             capability_args=record.capability_args,
             deadline=time.monotonic() + CLEAN_UP_LIMIT,
@@ -237,6 +237,11 @@ def device_info_file(record: AttachmentRecord) -> str:
     """The attachment's device information file; "" when it has none, as the default network never has."""
     path: Any = record.capability_args.get("CNIDeviceInfoFile") if record.position else None
     return path if isinstance(path, str) else ""
+
+
+def _executor(record: AttachmentRecord, node: Node) -> Executor:
+    """Who knows the attachment: those who made it."""
+    return FormerPlugins(node) if record.foreign else DelegateExecutor(node, record.applied)
 
 
 def network_of(record: AttachmentRecord) -> NetworkList:

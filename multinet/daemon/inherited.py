@@ -23,6 +23,8 @@ from multinet.daemon.networks import META_TYPES
 from multinet.ports import Journal
 
 _log = logging.getLogger(__name__)
+_USUAL = "eth0"
+"""The default network's interface, where no runtime says it."""
 
 
 class Inherited:
@@ -46,7 +48,7 @@ class Inherited:
             return
         whose = Takeover(
             container_id=container_id,
-            ifname=call.invocation.ifname,
+            ifname=_default_ifname(call),
             netns=call.invocation.netns,
             args=call.invocation.args,
             path=tuple(dict.fromkeys([*self._path, *call.invocation.path])),
@@ -57,7 +59,7 @@ class Inherited:
         """Remove the files of the call's container once nothing of it is in the journal any more."""
         cache = self._cache(call)
         if cache.has(call.invocation.container_id):
-            self._remove(cache, call.invocation.container_id, call.invocation.ifname)
+            self._remove(cache, call.invocation.container_id, _default_ifname(call))
 
     def take_over_live(self, containers: Collection[str]) -> None:
         """Write those of the runtime's containers that Multus attached into the journal: GC must not take what
@@ -88,7 +90,7 @@ class Inherited:
 
     def bury(self, container_id: str) -> None:
         """Remove a dead container's files once nothing of it is in the journal any more."""
-        self._remove(MultusCache(self._directory), container_id, "eth0")
+        self._remove(MultusCache(self._directory), container_id, _USUAL)
 
     def _inherit(self, cache: MultusCache, whose: Takeover, netns: Netns | None) -> None:
         try:
@@ -116,6 +118,11 @@ class Inherited:
         """A network's own configuration comes from users: it doesn't say where the node's files are."""
         given = call.conf.get("cniDir") if call.program in META_TYPES else None
         return MultusCache(given if isinstance(given, str) and given else self._directory)
+
+
+def _default_ifname(call: Call) -> str:
+    """A runtime names the default network's interface; who plugs in another one names that."""
+    return call.invocation.ifname if call.program in META_TYPES else _USUAL
 
 
 def _settled(record: AttachmentRecord, netns: Netns | None) -> AttachmentRecord:

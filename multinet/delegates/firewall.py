@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from multinet.cni.addresses import interface_of
@@ -51,6 +52,25 @@ def firewall(conf: FirewallConf, pod: Sandbox, host: Facts) -> Desired:
     if conf.ingress_policy != "open":
         items += _isolation(conf, pod, host, sorted({address.version for address in addresses}))
     return Desired(tuple(items))
+
+
+@firewall.leftovers
+def _reference(conf: FirewallConf | None, pod: Sandbox, host: Facts) -> Iterable[AnyItem]:
+    """The reference plugin's accepts in iptables have no mark: they are known by the addresses of the result."""
+    if conf is None or pod.previous is None or conf.backend not in ("", "iptables"):
+        return []
+    if host.program("iptables") is None:
+        return []
+    return [
+        ForwardAccept(
+            owner=pod.owner,
+            cidr=f"{address}/{address.max_prefixlen}",
+            backend="iptables",
+            admin_chain=conf.iptables_admin_chain_name,
+            zone=conf.firewalld_zone,
+        )
+        for address in dict.fromkeys(interface_of(ip.address).ip for ip in pod.previous.ips)
+    ]
 
 
 @firewall.ready
