@@ -356,6 +356,7 @@ class TestUpToDate:
         left = listed({"type": "multinet", "clusterNetwork": path})
         put(net_d, "00-multinet.conflist", left)
         content = self.content(net_d)
+        assert content.unready == ""  # pods needn't wait for the first look
         content.refresh(0)
         assert json.loads(content.good or b"") == left
         assert path in content.unready
@@ -363,7 +364,8 @@ class TestUpToDate:
     @pytest.mark.parametrize("junk", ["", "{", json.dumps(FLANNEL)])
     def test_what_is_none_of_ours_is_not_good(self, net_d: Path, junk: str) -> None:
         put(net_d, "00-multinet.conflist", junk)
-        assert self.content(net_d).good is None
+        content = self.content(net_d)
+        assert (content.good, content.unready) == (None, "the daemon is starting")
 
     def test_mismatch_keeps_the_last_good(self, net_d: Path) -> None:
         put(net_d, "10-flannel.conf", FLANNEL)

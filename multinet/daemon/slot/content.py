@@ -41,6 +41,7 @@ class Content:
             inherited = folder.read(plan.path)
             if inherited and is_meta(NetworkList.from_bytes(inherited)):
                 self.good, self.primary = inherited, folder.primary_of(plan.path)
+                self.unready = ""  # as far as one knows before the first look
 
     def refresh(self, now: float) -> float | None:
         """Bring it up to date; seconds after which it may change by itself, None: it won't.
