@@ -90,7 +90,7 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
             names=("kubernetes.io/kube-apiserver-client",),
             reason="asked by the apiserver of whoever approves",
         ),
-        Rule(resource="events", verbs=("create", "patch"), reason="what was decided, on the request"),
+        Rule(resource="events", verbs=("create",), reason="what was decided, on the request"),
     ),
 }
 """Role → its rules. ``daemon`` is always needed; ``devices`` where networks take devices that DRA allocates;
