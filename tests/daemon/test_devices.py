@@ -20,6 +20,7 @@ from multinet.cni.errors import CNIError, Code
 from multinet.core.planned import InlineNetwork, PlannedAttachment
 from multinet.core.settings import Settings
 from multinet.daemon.call import Call
+from multinet.daemon.completion import Completion
 from multinet.daemon.networks import LoadedNetwork
 from multinet.daemon.records import new_record
 from multinet.npwg.selection import NETWORK_STATUS
@@ -226,6 +227,25 @@ def test_what_a_plugin_says_of_its_device_is_in_the_status(node: Site, serving: 
     assert info_files(node) == ["default-user-c1_net1"]
     node.ok("DEL")
     assert info_files(node) == []
+
+
+def test_a_running_pod_that_is_completed_gets_its_devices(node: Site, serving: Kubelet) -> None:
+    resource_nad(node, "fast", sriov(**CAPABLE))
+    node.pod(networks="fast")
+    device_file(node, A, "0000:03:02.1")
+    sandbox = node.lab.sandbox()
+    default = {**node.bridge("10.244.0.0/24", "fd00:244::/64"), "cniVersion": "1.0.0", "name": "cbr0"}
+    node.ok("ADD", netns=sandbox, conf=default, program="bridge")
+    call = Call(node.request("ADD", netns=sandbox))
+    try:
+        assert Completion(node.app.shared, node.options.defaults).complete(call) == ("net1",)
+    finally:
+        call.close()
+    assert devices_of(node) == ["0000:03:02.1"]
+    assert json.loads(node.status())[1]["device-info"] == INFO
+    node.ok("DEL", netns=sandbox)
+    assert info_files(node) == []
+    node.assert_clean(sandbox)
 
 
 # -- no device, or nobody who knows
