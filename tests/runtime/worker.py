@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from tests.runtime.node import Node
 
 Json = dict[str, Any]
 CONF_DIR, BIN_DIR, STATE = "/etc/cni/net.d", "/opt/cni/bin", "/var/lib/multinet"
+SOCKET = "/run/multinet/multinet.sock"
 LEASES = "/var/lib/cni/networks"
 CONF_FILE = f"{CONF_DIR}/00-multinet.conflist"
 DEFAULT_FILE = f"{CONF_DIR}/10-cbr0.conflist"
@@ -100,6 +102,7 @@ class Worker:
         self._options = cluster.prepare(node)
         self.log = folder / "daemon.log"
         self._daemon: subprocess.Popen[bytes] | None = None
+        self._listener: socket.socket | None = None
         self.conf: Json = {}
         node.path(CONF_DIR).mkdir(parents=True, exist_ok=True)
         node.path(BIN_DIR).mkdir(parents=True, exist_ok=True)
@@ -152,11 +155,31 @@ class Worker:
     def start_daemon(self, *more: str) -> None:
         """Start it, and wait until it serves."""
         before = self._served
+        command, handed_over = self.daemon_command(*more), ()
+        if self._listener is not None:
+            fd = self._listener.fileno()
+            with_socket = f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&{fd}'
+            command, handed_over = ["bash", "-c", with_socket, "bash", *command], (fd,)
         with self.log.open("ab") as log:
-            process = subprocess.Popen(self.daemon_command(*more), stderr=log)
+            process = subprocess.Popen(command, stderr=log, pass_fds=handed_over)
         self._daemon = process
         wait_for(lambda: self._served > before or process.poll() is not None)
         assert process.poll() is None, self.log.read_text()
+
+    def hold_socket(self) -> None:
+        """Do what a service manager does: keep the listening socket, and hand it to each daemon from now on."""
+        ours, theirs = socket.socketpair()
+        script = (
+            "import os, socket, sys\n"
+            f"os.makedirs(os.path.dirname({SOCKET!r}), 0o700, exist_ok=True)\n"
+            f"held = socket.socket(socket.AF_UNIX); held.bind({SOCKET!r}); held.listen(128)\n"
+            "socket.send_fds(socket.socket(fileno=int(sys.argv[1])), [b'x'], [held.fileno()])"
+        )
+        with ours, theirs:
+            inside = self.node.command(sys.executable, "-c", script, str(theirs.fileno()))
+            subprocess.run(inside, check=True, pass_fds=(theirs.fileno(),))
+            _, (fd,), _, _ = socket.recv_fds(ours, 1, 1)
+        self._listener = socket.socket(fileno=fd)
 
     @property
     def _served(self) -> int:
@@ -280,6 +303,8 @@ class Worker:
         if self._daemon is not None:
             self._daemon.kill()
             self._daemon.wait()
+        if self._listener is not None:
+            self._listener.close()
         self.containerd.close()
 
 
