@@ -371,6 +371,19 @@ def test_a_failed_add_leaves_no_file_and_its_device_is_free(node: Site, serving:
     node.ok("DEL", "c2")
 
 
+def test_gc_takes_the_file_and_frees_the_device(node: Site, serving: Kubelet) -> None:
+    resource_nad(node, "fast", sriov(**CAPABLE))
+    node.pod(networks="fast", uid="u1")
+    device_file(node, A, "0000:03:02.1")
+    sandbox = node.lab.sandbox()
+    node.ok("ADD", netns=sandbox)
+    assert info_files(node) == ["default-fast-c1_net1"]
+    for _ in range(2):  # one list without it is no proof
+        node.ok("GC", conf={"cniVersion": "1.1.0", "cni.dev/valid-attachments": []})
+    assert info_files(node) == []
+    node.assert_clean(sandbox)
+
+
 def test_a_device_that_another_pod_still_has_is_not_given_away(node: Site, serving: Kubelet) -> None:
     """kubelet gives a device out again as soon as a pod is over; here its removal failed."""
     resource_nad(node, "fast", sriov(**CAPABLE))
