@@ -57,16 +57,15 @@ def run(
     more: Sequence[str] = (),
     volumes: Mapping[str, str] | None = None,
 ) -> Container:
-    """Start a container of the pod's. ``volumes``: folders of the node for volumes that aren't of it.
-
-    It has a process namespace of its own: ctr can't leave it that of the node.
-    """
+    """Start a container of the pod's. ``volumes``: folders of the node for volumes that aren't of it."""
     name = f"{container['name']}-{next(_numbers)}"
     words = [*CTR, "run", "--rm", "--net-host", "--cgroup", f"/{node.cgroup}/{name}"]
     words += _security(container["securityContext"]) + _environment(container)
     paths = {**_host_paths(node, pod), **(volumes or {})}
     for mount in container.get("volumeMounts", ()):
         words += ["--mount", _mount(mount, paths)]
+    if pod.get("hostPID"):
+        words += ["--with-ns", f"pid:/proc/{node.pid}/ns/pid"]
     words += ["--memory-limit", str(_bytes(container["resources"]["limits"]["memory"]))]
     words += [image, name, *container["command"], *container.get("args", ()), *more]
     with log.open("ab") as output:

@@ -35,7 +35,7 @@ def image() -> Path:
         pytest.skip("needs root")
     if problem := missing():
         pytest.skip(problem)
-    for tool in ("buildah", "mmdebstrap", "/usr/lib/cni/loopback"):
+    for tool in ("buildah", "mmdebstrap", "/usr/lib/cni/bridge"):
         if shutil.which(tool) is None:
             pytest.skip(f"not installed: {tool} (tools/debian-packages)")
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -86,6 +86,8 @@ class Deployed:
 
     def begin(self, image: Path) -> None:
         """The runtime, with the image."""
+        # As systemd has it on every node; without it no mount would arrive in containers.
+        self.node.run("mount", "--make-rshared", "/")
         self.worker.default_network()
         shutil.copy("/usr/lib/cni/loopback", self.node.path(BIN_DIR))  # the runtime's own demand
         self.worker.containerd.start()
@@ -164,10 +166,18 @@ def test_the_daemonset_serves_pods_and_leaves_the_node_as_it_was(deployed: Deplo
     node.path(f"{BIN_DIR}/ours").chmod(0o755)
     node.write("/run/only-on-the-node", '{"cniVersion": "1.0.0", "ips": [{"address": "10.8.0.1/24"}]}\n')
     worker.cluster.nad("external", single(type="ours"))
-    pod = worker.start("web", "storage, external")
-    assert {"lo", "eth0", "net1"} <= pod.links()
-    assert [one["name"] for one in pod.status] == ["cbr0", "default/storage", "default/external"]
+    # Another opens the pod's namespace by its path, which has been mounted since the daemon started.
+    shutil.copy("/usr/lib/cni/bridge", node.path(f"{BIN_DIR}/reference-bridge"))
+    shutil.copy("/usr/lib/cni/host-local", node.path(BIN_DIR))
+    worker.cluster.nad(
+        "reference", single(**{**bridge("10.7.0.0/24", name="br2"), "type": "reference-bridge"})
+    )
+    pod = worker.start("web", "storage, external, reference")
+    assert pod.links() == {"lo", "eth0", "net1", "net3"}
+    networks = ["cbr0", "default/storage", "default/external", "default/reference"]
+    assert [one["name"] for one in pod.status] == networks
     assert pod.status[2]["ips"] == ["10.8.0.1"]
+    assert pod.addresses("net3") == {f"{pod.status[3]['ips'][0]}/24"}
 
     assert peak_memory(node, daemon) < 128 << 20  # half of its limit; the rest is for external plugins
     refused = deployed.uninstall()  # as long as a pod is attached, or the daemon serves
@@ -178,7 +188,8 @@ def test_the_daemonset_serves_pods_and_leaves_the_node_as_it_was(deployed: Deplo
 
     done = deployed.uninstall()
     assert done.wait() == 0, done.log
-    node.path(f"{BIN_DIR}/ours").unlink()
+    for name in ("ours", "reference-bridge", "host-local"):
+        node.path(f"{BIN_DIR}/{name}").unlink()
     assert deployed.tree() == before
 
 
@@ -191,6 +202,22 @@ def peak_memory(node: Node, container: Container) -> int:
 
 def memory(group: Path, names: tuple[str, ...]) -> int:
     return next((int((group / name).read_text()) for name in names if (group / name).exists()), 0)
+
+
+def test_every_module_and_library_is_in_the_image(deployed: Deployed) -> None:
+    """Whatever multinet imports, at once or when it is needed; the back end of each packet filter."""
+    code = (
+        "import ctypes, importlib, pkgutil, multinet\n"
+        "tests = ('multinet.testkit.plugin', 'multinet.bench', 'multinet.__main__')\n"
+        "for module in pkgutil.walk_packages(multinet.__path__, 'multinet.'):\n"
+        "    if not module.name.startswith(tests): importlib.import_module(module.name)\n"
+        "import cryptography.x509, jeepney, kubernetes.client.rest, kubernetes.config, yaml\n"
+        "ctypes.CDLL('libnftables.so.1')\n"
+    )
+    words = [*CTR, "run", "--rm", "--net-host", TAG]
+    deployed.node.run(*words, "modules", "python3", "-I", "-c", code)
+    for number, program in enumerate(("iptables", "ip6tables", "iptables-legacy", "iptables-restore")):
+        assert "v1." in deployed.node.run(*words, f"filter{number}", program, "--version")
 
 
 def test_an_upgrade_of_the_pod_loses_no_call(deployed: Deployed) -> None:
