@@ -139,8 +139,9 @@ def _defined(
     except NoConfiguration as error:
         raise CNIError(
             Code.ATTACHMENT,
-            f"network-attachment-definition {definition.display_name} has no $.spec.config, and no file in "
-            f"{settings.conf_dir} has its name: {error}",
+            f"network-attachment-definition {definition.display_name} has no $.spec.config: GetCNIConfig: err in "
+            f"GetCNIConfigFromFile: no network available in the name {name} in cni dir {settings.conf_dir}",
+            str(error),
         ) from None
 
 
