@@ -25,10 +25,12 @@ class Periods(NamedTuple):
     """How often the background looks, in seconds."""
 
     spool: float = 5.0
-    """Between looks at the spool: a shim may write there whenever a connection broke."""
+    """Between looks at the spool, where a shim may write whenever a connection broke, and for mirror pods."""
     first_retry: float = 10.0
     """Until removals that failed are tried again; doubled each time."""
     longest_retry: float = 600.0
+    inherited: float = 3600.0
+    """Between looks for what Multus left of containers that are gone; the first look is at the start."""
     orphans: float = 60.0
     """Between looks for containers that are gone without a DEL."""
     doubt: float = 10.0
@@ -96,9 +98,11 @@ class Background:
         first = self._periods.first_retry
         pause, due = first, time.monotonic() + first
         look = time.monotonic()
+        look = time.monotonic()
         while not self._stop.wait(self._periods.spool):
             try:
                 drain(self._spool, self._service)
+                self._handler.publish_late()
                 if time.monotonic() >= due:
                     left = self._handler.retry_removals()
                     pause = min(pause * 2, self._periods.longest_retry) if left else first
@@ -106,6 +110,9 @@ class Background:
                 if self._orphans is not None and time.monotonic() >= look:
                     is_doubtful = self._orphans.remove()
                     look = time.monotonic() + (self._periods.doubt if is_doubtful else self._periods.orphans)
+                if time.monotonic() >= look:
+                    look = time.monotonic() + self._periods.inherited
+                    self._handler.bury_dead()
             except (CNIError, OSError) as error:
                 _log.error("background: %s", error)
 

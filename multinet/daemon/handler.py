@@ -43,6 +43,7 @@ class Handler:
         self._devices = shared.devices
         self._removal = shared.removal
         self._events = shared.events
+        self._late = shared.late
         self._turns = shared.turns
         self._adding = shared.adding
         self._defaults = defaults
@@ -106,7 +107,9 @@ class Handler:
             self._settle_routes(routes, call)
             self._journal.ready([after_route_plan(record, routes) for record in made])
             call.await_links()
-            publish(self._cluster, pod, pod_status(made, results, self._attachments.devices(made)), call)
+            status = pod_status(made, results, self._attachments.devices(made))
+            if not publish(self._cluster, pod, status, call):
+                self._late.keep(call.invocation.container_id, pod, status)
         except BaseException as failure:
             self._removal.take_back(records, made, call.netns, failure)
             raise
@@ -128,6 +131,7 @@ class Handler:
     def delete(self, call: Call) -> None:
         """Remove the container's attachments by what ADD recorded; what can't be done now is retried later."""
         self._inherited.take_over(call)
+        self._late.forget(call.invocation.container_id)
         self._removal.detach_container(call.invocation.container_id, call.netns)
         self._inherited.forget(call)
 
@@ -180,6 +184,10 @@ class Handler:
         """Try again what could not be removed; how many attachments are still left."""
         self._remove_all(lambda record: record.phase == "deleting")
         return sum(record.phase == "deleting" for record in self._journal.all())
+
+    def publish_late(self) -> None:
+        """Write the network-status of static pods whose mirror pod has appeared since their ADD."""
+        self._late.publish(self._cluster)
 
     def bury_dead(self, live: Collection[str] | None = None) -> None:
         """Remove what Multus left of containers that are gone; ``live`` are those that the runtime knows."""

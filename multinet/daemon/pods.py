@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from multinet.cni.errors import CNIError, Code, InvalidConfig
@@ -59,21 +58,23 @@ def named_pod(call: Call) -> Pod:
     )
 
 
-def publish(cluster: Cluster, pod: Pod, status: str, call: Call) -> None:
-    """Write the network-status; a pod that has vanished meanwhile needs none.
+def publish(cluster: Cluster, pod: Pod, status: str, call: Call) -> bool:
+    """Write the network-status; false if the cluster has no such pod (any more, or yet).
 
     Raises CNIError: code 104 when it is another pod by now, 106 when the cluster doesn't take it.
     """
     if not pod.name:
-        return
+        return True
     who = f"Multus: [{pod.namespace}/{pod.name}/{pod.uid}]: error setting the networks status: "
     try:
-        with suppress(NotFound):
-            cluster.publish_status(pod, status, call.cluster_time())
+        cluster.publish_status(pod, status, call.cluster_time())
+    except NotFound:
+        return False
     except UIDMismatch as error:
         raise CNIError(Code.POD, f"{who}SetNetworkStatus: {error} from Kube API") from None
     except ClusterUnavailable as error:
         raise CNIError(Code.CLUSTER, f"{who}{error}") from None
+    return True
 
 
 def _annotations(conf: Mapping[str, Any]) -> Mapping[str, str] | None:

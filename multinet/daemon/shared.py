@@ -10,6 +10,7 @@ from multinet.daemon.devices import DeviceDesk
 from multinet.daemon.events import NoEvents, PodEvents
 from multinet.daemon.gate import Gate
 from multinet.daemon.inherited import Inherited
+from multinet.daemon.late_status import LateStatus
 from multinet.daemon.removal import Removal
 from multinet.ports import Cluster, Journal
 
@@ -24,6 +25,7 @@ class Shared:
     inherited: Inherited
     devices: DeviceDesk
     events: PodEvents = field(default_factory=lambda: PodEvents(NoEvents()))
+    late: LateStatus = field(default_factory=LateStatus)
     turns: Turns = field(default_factory=Turns)
     """Calls of one container come one after another."""
     adding: Gate = field(default_factory=Gate)

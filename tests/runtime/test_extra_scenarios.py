@@ -129,7 +129,9 @@ def test_statefulset_pod_is_created_anew(api_worker: tuple[Worker, Api], handed_
 
 
 def test_static_pod_before_its_mirror(api_worker: tuple[Worker, Api]) -> None:
-    """Kubelet starts it while the API doesn't know of it: by the annotations that the runtime hands over."""
+    """It starts by the annotations that the runtime hands over; its status is written when there is something to
+    write it to.
+    """
     worker, api = api_worker
     api.nad("storage", STORAGE)
     asked = {"k8s.v1.cni.cncf.io/networks": "storage", CONFIG_SOURCE: "file"}
@@ -139,6 +141,7 @@ def test_static_pod_before_its_mirror(api_worker: tuple[Worker, Api]) -> None:
     assert pod.links() == {"lo", "eth0", "net1"}
     mirror = {**asked, "kubernetes.io/config.mirror": spec.uid}
     api.pod("static-web", mirror, uid="the-mirrors-own")
+    wait_for(lambda: [one["interface"] for one in pod.status] == ["eth0", "net1"])
     pod.remove()
     worker.assert_clean()
 
