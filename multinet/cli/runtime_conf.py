@@ -6,11 +6,11 @@ import json
 import os
 from typing import Any, NamedTuple
 
-from multinet.adapters.plugin_directory import InstallationError, PluginDirectory
-from multinet.cni.conf import load_file
-from multinet.cni.errors import CNIError
-from multinet.daemon.networks import META_TYPES, is_own_configuration
+from multinet.adapters.plugin_directory import InstallationError
+from multinet.daemon.networks import is_own_configuration
+from multinet.daemon.node_report import read_report
 from multinet.daemon.pods import POD_ANNOTATIONS
+from multinet.daemon.slot import folder as slot_file
 from multinet.daemon.slot.composition import declared_capabilities
 from multinet.daemon.slot.plan import DEFAULT_FILE, SlotPlan
 from multinet.daemon.slot.primary import find_primary
@@ -60,25 +60,16 @@ def require_ours(conf_dir: str) -> None:
 
 def write(conf_dir: str, content: bytes) -> str:
     """Put the file in place, whole and on disk, for root alone; its path. Raises InstallationError."""
-    with PluginDirectory.locked(conf_dir) as folder:
-        folder.replace(FILE, content, 0o600)
-        folder.sync()
-        return folder.path(FILE)
+    path = os.path.join(os.path.abspath(conf_dir), FILE)
+    slot_file.write(path, content)
+    return path
 
 
-def remove(conf_dir: str) -> str | None:
-    """Take the file away if it is ours; its path, or None. Raises InstallationError."""
-    path = os.path.join(conf_dir, FILE)
-    if not os.path.exists(path) or not _is_meta(path):
-        return None
-    with PluginDirectory.locked(conf_dir) as folder:
-        folder.remove(FILE)
-        folder.sync()
-        return folder.path(FILE)
+def remove(conf_dir: str, state_dir: str) -> list[str]:
+    """Take the file away, and the one that a daemon kept under whatever name, if they are ours; what was removed.
 
-
-def _is_meta(path: str) -> bool:
-    try:
-        return any(plugin["type"] in META_TYPES for plugin in load_file(path).plugins)
-    except CNIError:
-        return False
+    Raises InstallationError.
+    """
+    slot = read_report(state_dir).slot
+    paths = (os.path.join(os.path.abspath(conf_dir), FILE), *([slot.path] if slot is not None else []))
+    return [path for path in dict.fromkeys(paths) if slot_file.remove(path)]

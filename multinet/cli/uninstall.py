@@ -39,12 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.purge:
         _require_unused(arguments)
     try:
-        path = runtime_conf.remove(arguments.conf_dir)
+        paths = runtime_conf.remove(arguments.conf_dir, arguments.state_dir)
         done = uninstall(arguments.bin_dir)
         units = systemd_units.remove(arguments.unit_dir)
     except InstallationError as error:
         raise Failure(str(error)) from None
-    if path:
+    for path in paths:
         print(f"removed {path}")
     for verb, names in (("removed", done.removed), ("restored", done.restored)):
         if names:
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"removed {unit}")
     if units:
         print("to have systemd forget them: systemctl daemon-reload")
-    if not path and not units and not any((done.removed, done.restored, done.left)):
+    if not paths and not units and not any((done.removed, done.restored, done.left)):
         print("nothing was installed")
     if arguments.purge:
         _purge(arguments.state_dir)

@@ -123,6 +123,10 @@ class Safety:
             return Repair(events, times, self._completion, self._call)
         if plan.policy == "evict" and control is not None:
             return Evict(events, times, control, self._remember, self._is_in_place)
+        if plan.policy == "evict":
+            _log.warning(
+                "without Kubernetes no pod can be evicted: those without their networks are reported"
+            )
         return Report(events, times)
 
     def _remember(self, sandbox: PodSandbox) -> None:
@@ -131,7 +135,10 @@ class Safety:
 
     def _taint(self, key: str) -> TaintRemoval | None:
         control = self._application.access.control
-        return TaintRemoval(control, key, self.is_ready) if control is not None else None
+        if control is None:
+            _log.warning("without Kubernetes the node has no taints: %s isn't looked for", key)
+            return None
+        return TaintRemoval(control, key, self.is_ready)
 
     def _is_in_place(self) -> bool:
         return self.slot is None or self.slot.report.in_place

@@ -8,6 +8,8 @@ import subprocess
 import pytest
 
 from multinet.cni.conf import load_file
+from multinet.daemon.node_report import ReportFile
+from multinet.daemon.slot.report import SlotReport
 
 FILE = "00-multinet.conflist"
 
@@ -129,6 +131,18 @@ def test_uninstall_leaves_what_others_put_there_since(files) -> None:
     assert f"left bridge in {files.bin_dir}: it is somebody else's by now\n" in done.stdout
     assert (files.bin_dir / "bridge").read_text() == "newer"
     assert "theirs" in (files.conf_dir / FILE).read_text()
+
+
+def test_uninstall_takes_the_file_that_a_daemon_kept_under_another_name(files) -> None:
+    assert files.install("--no-conf").returncode == 0
+    kept = files.conf_dir / "00-multus.conf"
+    kept.write_text('{"cniVersion":"1.0.0","name":"multus-cni-network","type":"multinet"}')
+    files.state_dir.mkdir(exist_ok=True)
+    ReportFile(str(files.state_dir)).update(slot=SlotReport(path=str(kept)))
+    done = files.uninstall("--purge")
+    assert f"removed {kept}\n" in done.stdout
+    assert os.listdir(files.conf_dir) == ["10-base.conflist"]
+    assert not files.state_dir.exists()
 
 
 def test_purge_waits_for_spooled_removals_and_for_the_daemon(files) -> None:
