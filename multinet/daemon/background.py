@@ -97,8 +97,7 @@ class Background:
     def _run(self) -> None:
         first = self._periods.first_retry
         pause, due = first, time.monotonic() + first
-        look = time.monotonic()
-        look = time.monotonic()
+        look = burial = time.monotonic()
         while not self._stop.wait(self._periods.spool):
             try:
                 drain(self._spool, self._service)
@@ -110,8 +109,8 @@ class Background:
                 if self._orphans is not None and time.monotonic() >= look:
                     is_doubtful = self._orphans.remove()
                     look = time.monotonic() + (self._periods.doubt if is_doubtful else self._periods.orphans)
-                if time.monotonic() >= look:
-                    look = time.monotonic() + self._periods.inherited
+                if time.monotonic() >= burial:
+                    burial = time.monotonic() + self._periods.inherited
                     self._handler.bury_dead()
             except (CNIError, OSError) as error:
                 _log.error("background: %s", error)

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from multinet.adapters.netns import Netns
+from multinet.daemon.background import Background, Periods
 from tests.daemon.conftest import Site
 from tests.daemon.multus import Multus, Network
 
@@ -299,3 +300,20 @@ def test_backups_of_those_that_ours_replaced(site: Site, lab: Any, multus: Multu
     site.ok("DEL", netns=pod)
     assert_clean(site, multus, pod)
     assert rules(site) == empty
+
+
+def test_a_running_daemon_buries_them_by_itself(site: Site, lab: Any, multus: Multus, tmp_path: Any) -> None:
+    site.options = replace(site.options, bin_dir=str(site.bin_dir))
+    site.recorders.make("odd")
+    node = Multus(multus.directory, lab.host, (str(site.bin_dir),))
+    node.add("gone", lab.sandbox(), [Network("odd", {"cniVersion": "0.4.0", "name": "odd", "type": "odd"})])
+    file = multus.directory / "results" / "odd-gone-eth0"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"netns": str(tmp_path / "gone")}))
+    periods = Periods(spool=0.01, inherited=0.02)
+    background = Background(site.app.handler, site.app.service, site.app.spool, periods=periods)
+    background.start()
+    try:
+        site.wait_for(lambda: multus.files == [])
+    finally:
+        background.stop()
+    assert site.recorders.asked("DEL") == [("odd", "DEL", "eth0")]
