@@ -395,12 +395,11 @@ class TestThread:
         foe = threading.Thread(target=exclusive)
         foe.start()
         try:
-            time.sleep(4)
+            until(lambda: "it happens too often to put it back at once" in slot.report.problem, 60)
         finally:
             stop.set()
             foe.join()
-        assert 5 <= renamed <= 9
-        assert slot.report.lost >= 5
+        assert 6 <= renamed <= 12  # five times it was put back at once, then the pauses begin
         assert {event.reason for event in node.events} == {LOST}
         assert "cilium_bak" in node.events[0].message
         until(node.file.exists)
@@ -411,15 +410,11 @@ class TestThread:
         node.started()
         until(node.file.exists)
         node.started(keys={"namespaceIsolation": True})
-        inodes, looks = set(), 0
-        end = time.monotonic() + 3
-        while time.monotonic() < end:
-            found = node.file.stat()  # raises if there is none
+        for _ in range(1500):
+            # raises if there is none, or half of one
             assert json.loads(node.file.read_bytes())["plugins"][0]["type"] == "multinet"
-            inodes.add(found.st_ino)
-            looks += 1
-        assert looks > 100
-        assert len(node.events) <= 20
+            time.sleep(0.002)
+        assert 0 < len(node.events) <= 20
 
     def test_two_daemons_of_one_mind(self, node: Node) -> None:
         node.primary()
