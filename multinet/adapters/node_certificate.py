@@ -101,10 +101,11 @@ class CertificateKeeper:
         self._wake.set()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """End; a request on its way is given up."""
+        """End, if it has begun; a request on its way is given up."""
         self._closing.set()
         self._wake.set()
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         backoff = Backoff(self._renewal.retry_base, self._renewal.retry_cap)

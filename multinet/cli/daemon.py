@@ -23,6 +23,7 @@ multinet daemon --config /etc/cni/net.d/multus.d/daemon-config.json
 MULTINET_NODE_NAME=n1 multinet daemon --kubeconfig /etc/multinet/kubeconfig --log-level warning"""
 
 _OPTION_OF = {"$.kubeconfig": "--kubeconfig", "$.node": "--node-name"}
+_OPTION_OF |= {"$.publishKubeconfig": "--publish-kubeconfig"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -41,6 +41,11 @@ NODE_FLAGS = (
     _Flag("node_name", "NAME", "this node in Kubernetes (default: $MULTINET_NODE_NAME, else the host name)"),
     _Flag("api_server", "URL", "the Kubernetes API, if not where kubeconfig or service account say"),
     _Flag("api_ca", "FILE", "certificate authorities for --api-server"),
+    _Flag(
+        "publish_kubeconfig",
+        "FILE",
+        "keep a kubeconfig with the service account's token there, for plugins that need one",
+    ),
     _Flag("certificate_dir", "DIR", "keep a client certificate of the node's own; --kubeconfig gets it"),
     _Flag("certificate_seconds", "N", "life of that certificate", 600, most=31_536_000),
     _Flag("conf_dir", "DIR", "where the default network's configuration is found", "/etc/cni/net.d"),

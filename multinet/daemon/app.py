@@ -67,6 +67,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """URL of the Kubernetes API, where the kubeconfig's or the service's address isn't the one to use."""
     api_ca: str = ""
     """File of certificate authorities for ``api_server``."""
+    publish_kubeconfig: str = ""
+    """Where a kubeconfig with the service account's token is kept for other plugins. Empty: nowhere."""
     certificate_dir: str = ""
     """Where the node's own client certificate is kept; ``kubeconfig`` then serves to ask for it. Empty: none."""
     certificate_seconds: int = 600

@@ -13,6 +13,7 @@ from multinet.ports import Cluster, Devices, Events, NodeControl
 if TYPE_CHECKING:
     from multinet.adapters.kubernetes_config import KubernetesConfig
     from multinet.adapters.node_certificate import CertificateKeeper
+    from multinet.adapters.published_kubeconfig import PublishedKubeconfig
     from multinet.daemon.app import Options
 
 __all__ = ["ClusterAccess", "in_kubernetes", "kubernetes_config", "open_cluster"]
@@ -36,17 +37,21 @@ class ClusterAccess(NamedTuple):
     """Devices that the cluster itself allocates (DRA); None where there is no API that could."""
     certificate: CertificateKeeper | None = None
     """Keeps the node's own client certificate, if it has one."""
+    kubeconfig: PublishedKubeconfig | None = None
+    """Keeps a kubeconfig for other plugins, if one is wanted."""
 
     def start(self) -> None:
         """Begin what goes on beside the calls, in a daemon."""
-        if self.certificate is not None:
-            self.certificate.start()
+        for keeper in (self.certificate, self.kubeconfig):
+            if keeper is not None:
+                keeper.start()
 
     def close(self) -> None:
         """Deliver the last events, then end watches and connections."""
         self.events.close()
-        if self.certificate is not None:
-            self.certificate.stop()
+        for keeper in (self.certificate, self.kubeconfig):
+            if keeper is not None:
+                keeper.stop()
         self.cluster.close()
 
 
@@ -57,12 +62,8 @@ def open_cluster(options: Options) -> ClusterAccess:
 
         return ClusterAccess(DirectoryCluster(options.manifests), NoEvents(), None)
     config = kubernetes_config(options)
-    if not options.certificate_dir:
-        return in_kubernetes(config)
-    from multinet.adapters.node_certificate import CertificateKeeper, Renewal
-
-    renewal = Renewal(duration=options.certificate_seconds)
-    return in_kubernetes(config, CertificateKeeper(config, options.certificate_dir, renewal))
+    published = _published(options, config)
+    return in_kubernetes(config, _certificate(options, config))._replace(kubeconfig=published)
 
 
 def in_kubernetes(config: KubernetesConfig, certificate: CertificateKeeper | None = None) -> ClusterAccess:
@@ -86,6 +87,22 @@ def in_kubernetes(config: KubernetesConfig, certificate: CertificateKeeper | Non
         ResourceClaims(session, config.node),
         certificate,
     )
+
+
+def _published(options: Options, config: KubernetesConfig) -> PublishedKubeconfig | None:
+    if not options.publish_kubeconfig:
+        return None
+    from multinet.adapters.published_kubeconfig import PublishedKubeconfig
+
+    return PublishedKubeconfig(config, options.publish_kubeconfig)
+
+
+def _certificate(options: Options, config: KubernetesConfig) -> CertificateKeeper | None:
+    if not options.certificate_dir:
+        return None
+    from multinet.adapters.node_certificate import CertificateKeeper, Renewal
+
+    return CertificateKeeper(config, options.certificate_dir, Renewal(duration=options.certificate_seconds))
 
 
 def kubernetes_config(options: Options) -> KubernetesConfig:

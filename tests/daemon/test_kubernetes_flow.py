@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from multinet.cni.errors import Code
+from multinet.cni.errors import Code, InvalidConfig
 from multinet.npwg.selection import NETWORK_STATUS
 from tests.adapters.apiserver import EVENTS, NADS, PODS, APIServer
 from tests.adapters.objects import NETWORKS, definition, eventually, pod, write_kubeconfig
@@ -271,3 +271,38 @@ class TestEvents:
         clustered.ok("ADD", netns=sandbox, CNI_ARGS=args())
         clustered.ok("DEL", netns=sandbox, CNI_ARGS=args())
         eventually(lambda: clustered.app.access.events.dropped["api"] == 2)
+
+
+class TestOptions:
+    def test_what_the_options_name_is_kept_in_a_daemon(self, site: Site, server: APIServer) -> None:
+        root = site.lab.directory
+        site.options = msgspec.structs.replace(
+            site.options,
+            manifests="",
+            api_server=server.url,
+            node_name="n1",
+            publish_kubeconfig=str(root / "kubeconfig"),
+            certificate_dir=str(root / "certificates"),
+            certificate_seconds=900,
+        )
+        access = site.app.access
+        assert access.certificate is not None
+        assert access.kubeconfig is not None
+        assert access.certificate.path == str(root / "certificates" / "multus-client-current.pem")
+        site.close()  # a call in line starts none of it
+        access = site.app.access
+        assert access.certificate is not None
+        assert access.kubeconfig is not None
+        access.start()
+        site.close()
+        for keeper in (access.certificate, access.kubeconfig):
+            assert not keeper._thread.is_alive()
+
+    def test_without_them_nothing_is(self, clustered: Site) -> None:
+        assert (clustered.app.access.certificate, clustered.app.access.kubeconfig) == (None, None)
+        clustered.app.access.start()
+
+    def test_credentials_of_a_kubeconfig_are_not_handed_on(self, clustered: Site) -> None:
+        clustered.options = msgspec.structs.replace(clustered.options, publish_kubeconfig="/x")
+        with pytest.raises(InvalidConfig, match=r"\$\.publishKubeconfig: needs the service account"):
+            assert clustered.app
