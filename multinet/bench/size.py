@@ -43,7 +43,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     """Pods that come and go on it."""
     steps: tuple[int, ...] = (1, 25, 50, 75, 100, 125, 150, 175, 200, 225, 250)
     """Pods on the node at which the latency is told."""
-    step_rounds: int = 2
+    step_rounds: int = 3
     levels: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 50)
     """Pods at once at which the throughput is told."""
     level_pods: int = 60

@@ -12,9 +12,10 @@ from multinet.bench.figure import Found, Part, at_least, at_most, read
 from multinet.bench.measure import Series, Stretch, Taken
 from multinet.bench.node_daemon import Memory
 from multinet.bench.parts.concurrency import CONCURRENCY, Levels, throughput
+from multinet.bench.parts.growth import GROWTH
 from multinet.bench.parts.load import LOAD, Load
 from multinet.bench.parts.memory import MEMORY, Burst, Kept
-from multinet.bench.parts.node_pods import NODE_PODS, Filling, latency
+from multinet.bench.parts.node_pods import Filling, latency
 from multinet.bench.parts.shim import SHIM, Starts
 from multinet.bench.parts.turns import TURNS
 from multinet.bench.report import report
@@ -172,7 +173,6 @@ def test_latency_is_told_in_multiples_of_the_bare_kernel() -> None:
     curves = latency(filling(16.0), "ADD")
     assert curves.relative("ours") == [2.0, 4.0]
     assert curves.relative("floor") == [1.0, 1.0]
-    assert values(NODE_PODS, filling(16.0)) == {"add_growth_over_floors": 2.0}
 
 
 def test_throughput_is_told_in_multiples_of_the_slowest_alone() -> None:
@@ -199,3 +199,16 @@ def test_a_figure_that_was_not_measured_has_no_reading() -> None:
     (first, *_) = read(TURNS, {name: verbs for name, verbs in TAKEN.items() if name != "go"})
     assert isinstance(first, Found)
     assert first.reading is not None
+
+
+def test_what_grows_for_the_kernel_alone_is_taken_off() -> None:
+    def node(ours: float, floor: float) -> Taken:
+        return {
+            name: {verb: alone([time] * 8) for verb in ("ADD", "DEL")}
+            for name, time in (("ours", ours), ("floor", floor))
+        }
+
+    found = values(GROWTH, {"empty": node(10, 5), "crowded": node(30, 10), "filled": node(11, 0)})
+    assert found["add_last_vs_first"] == 3.0
+    assert found["add_last_vs_first_vs_floor"] == 1.5
+    assert found["add_filled_vs_empty"] == pytest.approx(1.1)

@@ -53,7 +53,7 @@ def test_an_add_reads_nothing_of_the_apiserver_and_writes_once(tools: Tools, sma
 
 def test_the_status_arrives_at_the_benchmarks_apiserver(tools: Tools) -> None:
     with KubernetesNode(tools, 1) as node:
-        growth.fill(node, 1)
+        growth.fill(node, node.ours, range(1))
         pod = node.api.object("/api/v1/namespaces/bench/pods/pod-0")
         assert pod is not None
         status = json.loads(pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"])
@@ -69,7 +69,7 @@ def test_the_journal_of_a_start_is_made_of_real_pods(tools: Tools, small: Size) 
 def test_addresses_that_are_taken_are_not_given_to_pods(tools: Tools) -> None:
     with Node(tools, 1) as node:
         growth.take_addresses(node, 300)
-        growth.fill(node, 1)
+        growth.fill(node, node.ours, range(1))
         files = {
             name: sorted(one.name for one in (node.ours.addresses / name).iterdir())
             for name in node.ours.networks

@@ -9,13 +9,13 @@ import msgspec
 
 from multinet.bench.contenders import Contender, GoPlugins
 from multinet.bench.curves import Curve, Curves
-from multinet.bench.figure import Figure, Part, at_most
+from multinet.bench.figure import Part
 from multinet.bench.floor import Floor
 from multinet.bench.measure import VERBS, Taken, nothing_yet, one_by_one
 from multinet.bench.ours import Ours
 from multinet.bench.parts.turns import warm
 from multinet.bench.rows import LABELS, row
-from multinet.bench.samples import Reading, percentile, ratio, spread
+from multinet.bench.samples import percentile
 from multinet.bench.size import Size
 from multinet.bench.stage import Stage
 from multinet.bench.tools import Tools
@@ -80,24 +80,6 @@ def _at(filling: Filling, name: str, verb: str, step: int) -> float:
     return percentile([time for taken in filling.rounds for time in taken[name][verb].times[around]], 50)
 
 
-def _growth(filling: Filling) -> Reading | None:
-    """Ours at the last step over ours at the first, each over the bare kernel's there: both grow with the
-    kernel's own cost, and with whatever the machine did meanwhile."""
-    last, first = max(filling.steps), min(filling.steps)
-    value = _grown(filling, last, first)
-    singly = [msgspec.structs.replace(filling, rounds=[taken]) for taken in filling.rounds]
-    repeats = [one for alone in singly if (one := _grown(alone, last, first)) is not None]
-    return None if value is None else Reading(value, spread(repeats))
-
-
-def _grown(filling: Filling, last: int, first: int) -> float | None:
-    ends = [
-        ratio(_at(filling, Ours.name, "ADD", step), _at(filling, Floor.name, "ADD", step))
-        for step in (last, first)
-    ]
-    return ratio(*ends)
-
-
 def _details(filling: Filling) -> dict[str, Any]:
     return {verb: msgspec.to_builtins(latency(filling, verb)) for verb in VERBS}
 
@@ -116,14 +98,7 @@ NODE_PODS: Part[Filling] = Part(
     name="pods",
     title="latency against pods on the node",
     measure=measure,
-    figures=(
-        Figure(
-            name="add_growth_over_floors",
-            title="ADD, last step over first, each over the bare kernel's",
-            target=at_most(1.2),
-            read=_growth,
-        ),
-    ),
+    figures=(),
     details=_details,
     lines=_lines,
 )

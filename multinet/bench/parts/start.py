@@ -35,7 +35,7 @@ def measure(size: Size, tools: Tools) -> Started:
     with ExitStack() as held:
         full = held.enter_context(Node(tools, pods))
         empty = held.enter_context(Node(tools, 0))
-        fill(full, pods)
+        fill(full, full.ours, range(pods))
         times: dict[str, list[float]] = {"full": [], "empty": []}
         for _ in range(size.daemon_starts):
             for name, node in (("full", full), ("empty", empty)):
