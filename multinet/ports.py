@@ -42,6 +42,7 @@ class UIDMismatch(Exception):
 
     def __init__(self, pod: str, want: str, got: str) -> None:
         super().__init__(f'expected pod {pod} UID "{want}" but got "{got}"')
+        self.want, self.got = want, got
 
 
 class Cluster(Protocol):

@@ -43,7 +43,8 @@ def pod_of(call: Call, cluster: Cluster) -> Pod:
             Code.POD, f"{who}{error}: it was deleted, or was never created in this cluster"
         ) from None
     except UIDMismatch as error:
-        raise CNIError(Code.POD, f"{who}{error} from Kube API") from None
+        text = f'expected pod UID "{error.want}" but got "{error.got}" from Kube API'
+        raise CNIError(Code.POD, f"{who}{text}") from None
     except ClusterUnavailable as error:
         raise CNIError(Code.CLUSTER, f"{who}error waiting for pod: {error}") from None
 

@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -88,6 +88,8 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     """Seconds to wait first; with no ``status`` the request is then answered as usual."""
+    first: Callable[[], None] | None = None
+    """What somebody else does to the cluster just before."""
     hang_up: bool = False
     cut: bool = False
     """End the connection in the middle of the answer."""
@@ -303,6 +305,8 @@ class _Handler(BaseHTTPRequestHandler):
                 api.log.append((verb, named, self.path))
             self.cut = False
             if fault := api.fault_for(verb, named):
+                if fault.first is not None:
+                    fault.first()
                 time.sleep(fault.delay)
                 if fault.hang_up:
                     self.close_connection = True

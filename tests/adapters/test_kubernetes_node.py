@@ -59,15 +59,8 @@ def test_no_such_taint_writes_nothing(server: APIServer, control: KubernetesNode
 
 def test_a_taint_that_came_meanwhile_is_not_lost(server: APIServer, control: KubernetesNode) -> None:
     server.put(NODES, node({"key": KEY, "effect": "NoSchedule"}))
-    current = server._httpd.api
-    fault_for = current.fault_for
-
-    def racing(verb: str, resource: str) -> Fault | None:
-        if verb == "patch" and OTHER not in taints(server):
-            server.put(NODES, node({"key": KEY, "effect": "NoSchedule"}, OTHER))
-        return fault_for(verb, resource)
-
-    current.fault_for = racing  # type: ignore[method-assign]
+    changed = node({"key": KEY, "effect": "NoSchedule"}, OTHER)
+    server.faults.append(Fault("patch", NODES, first=lambda: server.put(NODES, changed)))
     assert control.remove_taint(KEY)
     assert taints(server) == [OTHER]
     assert [entry[0] for entry in server.log] == ["get", "patch", "get", "patch"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,6 +61,42 @@ def elsewhere(name: str, uid: str, **annotations: str) -> dict[str, Any]:
     manifest = pod(name, uid, **annotations)
     manifest["spec"]["nodeName"] = "n2"
     return manifest
+
+
+class TestPods:
+    def test_another_uid_than_the_runtimes_is_told_as_multus_tells_it(
+        self, clustered: Site, server: APIServer
+    ) -> None:
+        """multi-network 4.22, 44."""
+        server.put(PODS, pod("web", "u2"))
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        code, text = clustered.fails("ADD", netns=sandbox, CNI_ARGS=args("u1"))
+        assert code == Code.POD
+        assert text == 'Multus: [default/web/u1]: expected pod UID "u1" but got "u2" from Kube API'
+        clustered.assert_clean(sandbox)
+
+    def test_one_that_is_not_there_is_no_success(self, clustered: Site, server: APIServer) -> None:
+        """multi-network 5.8, 48: it would run without the interfaces that it asks for."""
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        code, text = clustered.fails("ADD", netns=sandbox, CNI_ARGS=args("u1"))
+        assert code == Code.POD
+        assert "pod default/web not found" in text
+        clustered.ok("DEL", netns=sandbox, CNI_ARGS=args("u1"))
+        clustered.assert_clean(sandbox)
+
+    def test_a_mirror_pod_that_comes_a_moment_later(self, clustered: Site, server: APIServer) -> None:
+        """multi-network 5.8: upstream starts such a pod without its networks."""
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        source = {"kubernetes.io/config.source": "file", NETWORKS: "net1"}
+        threading.Timer(0.5, lambda: server.put(PODS, pod("web", "mirror", **source))).start()
+        clustered.ok("ADD", netns=sandbox, CNI_ARGS=args("0f" * 16))
+        assert set(clustered.lab.links(sandbox)) == {"lo", "eth0", "net1"}
+        assert NETWORK_STATUS in server.get(PODS, "default", "web")["metadata"]["annotations"]
+        clustered.ok("DEL", netns=sandbox, CNI_ARGS=args("0f" * 16))
+        clustered.assert_clean(sandbox)
 
 
 class TestAnnotationsFromTheRuntime:
