@@ -182,7 +182,7 @@ def others_name(bin_dir: str, name: str) -> str | None:
         return name
     except (OSError, msgspec.MsgspecError):
         return None
-    return files[name] if name in files else name
+    return files.get(name, name)
 
 
 def _encode(manifest: _Manifest) -> bytes:

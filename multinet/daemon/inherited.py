@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from msgspec.structs import replace
 
@@ -118,6 +118,23 @@ class Inherited:
         """A network's own configuration comes from users: it doesn't say where the node's files are."""
         given = call.conf.get("cniDir") if call.program in META_TYPES else None
         return MultusCache(given if isinstance(given, str) and given else self._directory)
+
+
+def left_by_multus(
+    cache: MultusCache, known: Collection[str], path: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[AttachmentRecord, ...] | CNIError]]:
+    """Each container that has a scratch file and isn't among ``known``: what the journal would have of it, or why
+    nobody can say.
+    """
+    for container_id in cache.containers():
+        if container_id in known:
+            continue
+        try:
+            records = cache.records(Takeover(container_id=container_id, path=path))
+        except CNIError as error:
+            yield container_id, error
+        else:
+            yield container_id, tuple(_settled(record, None) for record in records)
 
 
 def _default_ifname(call: Call) -> str:
