@@ -14,9 +14,6 @@ from multinet.bench.samples import Reading
 
 __all__ = ["Change", "changes", "load_earlier", "worse_than"]
 
-_UNKNOWN = 0.05
-"""Share of a value that is taken for noise where a run could not tell."""
-
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One figure in both runs."""
@@ -76,7 +73,7 @@ def worse_than(compared: dict[str, Change], percent: float) -> list[Change]:
 
 def _change(found: Found, now: Reading, before: Reading) -> Change:
     loss = found.target.loss(before.value, now.value)
-    doubt = max(math.hypot(_noise(now), _noise(before)), found.grain)
+    doubt = max(math.hypot(_noise(now, found.doubt), _noise(before, found.doubt)), found.grain)
     verdict: Literal["better", "same", "worse"] = "same"
     if abs(loss) > doubt:
         verdict = "worse" if loss > 0 else "better"
@@ -84,5 +81,5 @@ def _change(found: Found, now: Reading, before: Reading) -> Change:
     return Change(name=found.name, before=before.value, now=now.value, percent=share * 100, verdict=verdict)
 
 
-def _noise(reading: Reading) -> float:
-    return abs(reading.value) * _UNKNOWN if reading.noise is None else reading.noise
+def _noise(reading: Reading, doubt: float) -> float:
+    return abs(reading.value) * doubt if reading.noise is None else reading.noise

@@ -62,6 +62,8 @@ class Figure(msgspec.Struct, Generic[F], frozen=True, kw_only=True):
     target: Target
     grain: float = 0.0
     """Differences between runs below this mean nothing, whatever the noise says; in the unit."""
+    doubt: float = 0.2
+    """Share of the value that is taken for noise where a run could not tell."""
     read: Callable[[F], Reading | None]
     """None: it could not be measured (no reference plugins)."""
 
@@ -91,6 +93,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     unit: Unit
     target: Target
     grain: float
+    doubt: float
     reading: Reading | None
 
 
@@ -103,6 +106,7 @@ def read(part: Part[F], findings: F) -> list[Found]:
             unit=one.unit,
             target=one.target,
             grain=one.grain,
+            doubt=one.doubt,
             reading=one.read(findings),
         )
         for one in part.figures

@@ -22,7 +22,7 @@ def found(
     unit: Unit = "×",
 ) -> list[Found]:
     reading = Reading(value, noise)
-    return [Found(name="x", title="X", unit=unit, target=target, grain=grain, reading=reading)]
+    return [Found(name="x", title="X", unit=unit, target=target, grain=grain, doubt=0.05, reading=reading)]
 
 
 @pytest.mark.parametrize(

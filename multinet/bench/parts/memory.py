@@ -126,6 +126,7 @@ def _figure(name: str, title: str, limit: float, of: Any) -> Figure[Kept]:
         unit="MiB",
         target=at_most(limit),
         grain=1.0,
+        doubt=0.05,
         read=lambda kept: Reading(of(kept)),
     )
 

@@ -17,7 +17,7 @@ from multinet.bench.size import Size
 from multinet.bench.stage import Stage
 from multinet.bench.tools import Tools
 
-__all__ = ["TURNS", "measure", "spread_of", "warm"]
+__all__ = ["TURNS", "measure", "tail", "warm"]
 
 _WARM_UP = 3
 _CONTENDERS = (Ours.name, Floor.name, GroupFloor.name, GoPlugins.name)
@@ -37,12 +37,8 @@ def warm(stage: Stage) -> None:
     take_turns(stage, stage.contenders, _WARM_UP, _WARM_UP, time.monotonic())
 
 
-def spread_of(times: Sequence[float]) -> Reading | None:
+def tail(times: Sequence[float]) -> float | None:
     """p99 over p50."""
-    return reading(_tail, times)
-
-
-def _tail(times: Sequence[float]) -> float | None:
     return ratio(percentile(times, 99), percentile(times, 50))
 
 
@@ -119,8 +115,8 @@ TURNS: Part[Taken] = Part(
             name="add_alone_p99_over_p50",
             title="ADD, p99 over p50, one at a time",
             target=at_most(2.0),
-            grain=0.2,
-            read=lambda taken: spread_of(times_of(taken, Ours.name, "ADD")),
+            grain=0.5,
+            read=lambda taken: reading(tail, times_of(taken, Ours.name, "ADD")),
         ),
         Figure(
             name="cpu_per_add_vs_go",
