@@ -220,6 +220,15 @@ def test_every_module_and_library_is_in_the_image(deployed: Deployed) -> None:
         assert "v1." in deployed.node.run(*words, f"filter{number}", program, "--version")
 
 
+def test_the_probes_fail_without_a_daemon(deployed: Deployed) -> None:
+    probe = "/usr/libexec/multinet/probe"
+    script = f"for what in alive ready; do {probe} $what; code=$?; echo; echo $code $what; done"
+    words = [*CTR, "run", "--rm", "--net-host", TAG, "probes", "sh", "-c", script]
+    said = deployed.node.run(*words).splitlines()
+    assert [line for line in said if line[:1].isdigit()] == ["1 alive", "1 ready"]
+    assert sum("daemon is not reachable at /run/multinet/multinet.sock" in line for line in said) == 2
+
+
 def test_an_upgrade_of_the_pod_loses_no_call(deployed: Deployed) -> None:
     """The old daemon ends, the new one installs and takes over the journal; a DEL between is carried out."""
     worker = deployed.worker
