@@ -33,8 +33,6 @@ SIGNER = "kubernetes.io/kube-apiserver-client"
 USAGES = ("digital signature", "client auth")
 CURRENT = "multus-client-current.pem"
 """Link to the certificate in use, with its key, in the certificate folder."""
-_KEPT = 2
-"""Certificates kept in the folder: the one in use, and the one before for readers that are just opening it."""
 
 
 class Unusable(Exception):
@@ -97,9 +95,9 @@ def store(folder: str, node: str, key: bytes, chain: bytes) -> NodeCertificate:
     """
     pem = chain.rstrip(b"\n") + b"\n" + key
     found = _examined(pem, node, "the signed certificate")
-    name = (
-        f"multus-client-{time.strftime('%Y-%m-%d-%H-%M-%S', time.gmtime())}-{time.time_ns() % 10**9:09d}.pem"
-    )
+    now = time.time_ns()
+    seconds = time.strftime("%Y-%m-%d-%H-%M-%S", time.gmtime(now // 10**9))
+    name = f"multus-client-{seconds}-{now % 10**9:09d}.pem"
     path, link = os.path.join(folder, name), os.path.join(folder, f".{CURRENT}.new")
     try:
         os.makedirs(folder, 0o700, exist_ok=True)
@@ -107,12 +105,13 @@ def store(folder: str, node: str, key: bytes, chain: bytes) -> NodeCertificate:
             file.write(pem)
             file.flush()
             os.fsync(file.fileno())
+        before = _target(folder)
         with suppress(FileNotFoundError):
             os.unlink(link)
         os.symlink(name, link)
         os.rename(link, os.path.join(folder, CURRENT))
         _sync(folder)
-        _forget_older(folder)
+        _forget(folder, but=(name, before))
     except OSError as error:
         raise Unusable(f"{path}: {error.strerror}") from error
     return found
@@ -141,10 +140,20 @@ def _examined(pem: bytes, node: str, what: str) -> NodeCertificate:
     return NodeCertificate(begins, ends)
 
 
-def _forget_older(folder: str) -> None:
-    names = sorted(name for name in os.listdir(folder) if _is_pair(name))
-    for name in names[:-_KEPT]:
-        os.unlink(os.path.join(folder, name))
+def _target(folder: str) -> str:
+    """The file in use; "": there is none."""
+    try:
+        return os.path.basename(os.readlink(os.path.join(folder, CURRENT)))
+    except OSError:
+        return ""
+
+
+def _forget(folder: str, but: tuple[str, str]) -> None:
+    """Keep the pair in use, and the one before for readers that are just opening it. Names may lie about which are
+    older: clocks are set back."""
+    for name in os.listdir(folder):
+        if _is_pair(name) and name not in but:
+            os.unlink(os.path.join(folder, name))
 
 
 def _is_pair(name: str) -> bool:
