@@ -43,7 +43,11 @@ class HotPlug:
         container_id = call.invocation.container_id
         match call.verb:
             case "ADD":
-                with shared.turns.of(container_id, call.deadline), shared.adding.passing(call.deadline):
+                with (
+                    shared.events.failure_of(call),
+                    shared.turns.of(container_id, call.deadline),
+                    shared.adding.passing(call.deadline),
+                ):
                     return self.attach(call, asked)
             case "CHECK":
                 with shared.turns.of(container_id, call.deadline):
@@ -64,6 +68,7 @@ class HotPlug:
         pod = named_pod(call)
         if not pod.uid:
             pod = pod_of(call, shared.cluster)
+        call.pod = pod
         self._clear_leftover(call)
         record, network = self._record(call, asked, pod)
         require_executables([network], record.path)
@@ -77,6 +82,7 @@ class HotPlug:
         except BaseException as failure:
             shared.removal.take_back([record], made, call.netns, failure)
             raise
+        shared.events.added(pod, made)
         return attached(made[0]).result.as_version(network.cni_version)
 
     def check(self, call: Call) -> None:

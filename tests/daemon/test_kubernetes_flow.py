@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from multinet.cni.errors import Code, InvalidConfig
-from multinet.npwg.selection import NETWORK_STATUS
+from multinet.cni.errors import CNIError, Code, InvalidConfig
+from multinet.daemon.hot_plug import HotPlug
+from multinet.npwg.selection import NETWORK_STATUS, NetworkSelection
+from multinet.wire.message import Request
 from tests.adapters.apiserver import EVENTS, NADS, PODS, APIServer
 from tests.adapters.objects import NETWORKS, definition, eventually, pod, write_kubeconfig
 
@@ -275,6 +277,30 @@ class TestEvents:
         clustered.ok("DEL", netns=sandbox, CNI_ARGS=args())
         clustered.close()
         assert len(told(server)) == 2
+
+    def test_a_plugged_in_interface_is_told_too(self, clustered: Site, server: APIServer) -> None:
+        """multi-network 5.63, and why one could not be plugged in."""
+        server.put(PODS, pod("web", "u1"))
+        clustered.options = msgspec.structs.replace(clustered.options, events="all")
+        synced(clustered, server)
+        sandbox = clustered.lab.sandbox()
+        conf = {"name": "hot", **clustered.bridge("10.7.0.0/24", bridge="br1")}
+        plug = HotPlug(clustered.app.shared)
+
+        def ask(verb: str, ifname: str) -> None:
+            request = clustered.request(verb, netns=sandbox, conf=conf, CNI_ARGS=args(), CNI_IFNAME=ifname)
+            request = Request("delegate", request.env, request.stdin)
+            clustered.app.service.carry_out(
+                request, lambda call: plug.serve(call, NetworkSelection(name="x")), None, lambda: False
+            )
+
+        ask("ADD", "net7")
+        eventually(lambda: ("Normal", "AddedInterface", "Add net7 [10.7.0.2/24] from hot") in told(server))
+        with pytest.raises(CNIError, match="attached already"):
+            ask("ADD", "net7")
+        eventually(lambda: len(told(server)) == 2)
+        ask("DEL", "net7")
+        clustered.ok("DEL", netns=sandbox, CNI_ARGS=args())
 
     def test_a_request_that_no_plugin_takes(self, clustered: Site, server: APIServer) -> None:
         """multi-network 2.12: attached all the same, and told."""

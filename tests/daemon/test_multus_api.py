@@ -284,7 +284,7 @@ class TestEnvironment:
         ],
     )
     def test_what_is_missing_is_named_5_61(
-        self, caller: Caller, site: Site, path: str, env: dict[str, str | None], text: str
+        self, caller: Caller, site: Site, path: str, env: dict[str, Any], text: str
     ) -> None:
         conf = {"cniVersion": "1.0.0", "name": "n", "type": "bridge"}
         assert caller.ask("POST", path, caller.message("ADD", conf=conf, **env)).error == (4, text)
@@ -463,11 +463,9 @@ class TestCallers:
         site.default_network({"type": "slow"})
         assert caller.cni("ADD", "old", lab.sandbox()).status == 200
         release = site.recorders.hold("slow", "ADD")
-        order: list[str] = []
 
         def one(verb: str, container: str) -> None:
             assert caller.cni(verb, container, lab_pod[container]).status == 200
-            order.append(f"{verb} {container}")
 
         lab_pod = {name: lab.sandbox() for name in ("first", "second")} | {"old": None}
         threads = [threading.Thread(target=one, args=("ADD", "first"))]
@@ -480,7 +478,8 @@ class TestCallers:
         release()
         for thread in threads:
             thread.join(TIMEOUT)
-        assert order == ["ADD first", "DEL old", "ADD second"]
+        order = [f"{one.verb} {one.env['CNI_CONTAINERID']}" for one in site.recorders.calls]
+        assert order == ["ADD old", "ADD first", "DEL old", "ADD second"]
         for container in ("first", "second"):
             assert caller.cni("DEL", container).status == 200
 
@@ -572,7 +571,7 @@ class TestDelegate:
     ) -> None:
         site.recorders.make("broken")
         site.recorders.fail("broken", "ADD")
-        conf = {"cniVersion": "1.0.0", "name": "hot"}
+        conf: dict[str, Any] = {"cniVersion": "1.0.0", "name": "hot"}
         conf |= {"plugins": [site.bridge("10.7.0.0/24", bridge="br1"), {"type": "broken"}]}
         answer = caller.delegate("ADD", "c1", running, conf=conf, CNI_IFNAME="net7")
         assert answer.error[0] == 123
