@@ -113,7 +113,7 @@ def _row(record: AttachmentRecord, now: float) -> tuple[str, ...]:
         record.name,
         record.phase,
         ",".join(_addresses(record)) or "-",
-        _age(now - record.created),
+        age(now - record.created),
     )
 
 
@@ -148,8 +148,8 @@ def _addresses(record: AttachmentRecord) -> list[str]:
     return [ip.address for ip in record.parsed_result().ips]
 
 
-def _age(seconds: float) -> str:
-    """``5s``, ``7m``, ``3h``, ``12d``."""
+def age(seconds: float) -> str:
+    """How long ago, in one unit: ``5s``, ``7m``, ``3h``, ``12d``."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size:
             return f"{int(seconds // size)}{unit}"

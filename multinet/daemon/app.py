@@ -30,12 +30,10 @@ from multinet.daemon.events import EventLevel, PodEvents
 from multinet.daemon.exchange import Door
 from multinet.daemon.handler import Handler
 from multinet.daemon.inherited import Inherited
-from multinet.daemon.networks import META_TYPES
 from multinet.daemon.remembered import Remembered
 from multinet.daemon.server import Server
 from multinet.daemon.service import Service
 from multinet.daemon.shared import Shared
-from multinet.daemon.wire_exchange import WireExchange
 from multinet.delegates.dhcp import dhcp
 from multinet.delegates.dhcp_interface import PodInterfaces
 from multinet.dhcp.keeper import Keeper
@@ -189,15 +187,6 @@ def load_delegates() -> None:
             _log.error("%s", error)
 
 
-def own_door(application: Application) -> Door:
-    """The socket of our own shim."""
-
-    def is_nested(program: str) -> bool:
-        return program not in META_TYPES
-
-    return Door(application.options.socket, lambda: WireExchange(application.service.answer, is_nested))
-
-
 def multus_api(application: Application) -> MultusApi | None:
     """What serves Multus' callers; None when nobody is to be served."""
     options = application.options
@@ -215,6 +204,7 @@ def run_daemon(options: Options, plan: SafetyPlan) -> None:
     """Serve until SIGTERM or SIGINT; calls that are waiting then are still finished."""
     # A call with no daemon needs none of it.
     from multinet.adapters.cri import CriSandboxes
+    from multinet.daemon.doors import own_door
     from multinet.daemon.orphans import Orphans
     from multinet.daemon.safety import Safety
 
@@ -228,13 +218,14 @@ def run_daemon(options: Options, plan: SafetyPlan) -> None:
         leases.start()
         dhcp.serve(leases)
         api = multus_api(application)
-        doors = [own_door(application), *([Door(options.multus_socket, api.exchange)] if api else [])]
+        safety = Safety(application, plan)
+        own = own_door(application, safety)
+        doors = [own, *([Door(options.multus_socket, api.exchange)] if api else [])]
         server = Server(doors, workers=options.workers, inherited=inherited_listeners())
         _catch_up(application)
         runtime = CriSandboxes(plan.boot.runtime_socket if plan.boot else "")
         orphans = Orphans(application.shared, runtime)
         background = Background(application.handler, application.service, application.spool, orphans=orphans)
-        safety = Safety(application, plan)
         server.start()
         background.start()
         safety.start()

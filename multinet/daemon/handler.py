@@ -43,6 +43,7 @@ class Handler:
         self._devices = shared.devices
         self._removal = shared.removal
         self._events = shared.events
+        self._failures = shared.failures
         self._late = shared.late
         self._turns = shared.turns
         self._adding = shared.adding
@@ -60,6 +61,7 @@ class Handler:
             case "ADD":
                 with (
                     self._events.failure_of(call),
+                    self._failures.of(call),
                     self._turns.of(call.invocation.container_id, call.deadline),
                     self._adding.passing(call.deadline),
                 ):

@@ -45,6 +45,11 @@ class ReportFile:
         self._report = NodeReport()
         self.update()
 
+    @property
+    def report(self) -> NodeReport:
+        """The report as it is now."""
+        return self._report
+
     def update(self, **parts: Any) -> None:
         """Change the parts named. Raises CNIError code 5 when the file can't be written."""
         temporary = f"{self._path}.tmp"

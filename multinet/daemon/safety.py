@@ -13,7 +13,6 @@ import msgspec
 from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.netns import Netns
 from multinet.adapters.plugin_directory import InstallationError
-from multinet.cni.conf import conf_files, load_file
 from multinet.cni.errors import CNIError
 from multinet.daemon.boot.guard import Guard
 from multinet.daemon.boot.plan import BootPlan, BootTimes
@@ -22,8 +21,8 @@ from multinet.daemon.boot.taint import TaintRemoval
 from multinet.daemon.boot.unserved import Unserved
 from multinet.daemon.call import Call
 from multinet.daemon.completion import Completion
-from multinet.daemon.networks import is_meta
-from multinet.daemon.node_report import ReportFile, UnservedPod
+from multinet.daemon.node_report import NodeReport, ReportFile, UnservedPod
+from multinet.daemon.own_configuration import own_configuration
 from multinet.daemon.slot.keeper import Slot
 from multinet.daemon.slot.plan import SlotPlan
 from multinet.ports import ClusterUnavailable, Event, Pod, PodSandbox, Sandboxes
@@ -94,6 +93,16 @@ class Safety:
             return False
         return True
 
+    def configuration(self) -> dict[str, Any]:
+        """The meta-plugin's configuration, as the runtime would hand it to an ADD now."""
+        options, slot = self._application.options, self._plan.slot
+        return own_configuration(options.conf_dir, slot.path if slot else "") | options.overrides
+
+    @property
+    def report(self) -> NodeReport:
+        """What was found out about the node."""
+        return self._report.report
+
     def _slot(self, plan: SlotPlan) -> Slot:
         def tell(event: Event) -> None:
             if own is not None:
@@ -145,19 +154,7 @@ class Safety:
 
     def _call(self, sandbox: PodSandbox) -> Call:
         path = ":".join(self._application.options.plugin_path)
-        return call_for(sandbox, self._configuration(), path)
-
-    def _configuration(self) -> dict[str, Any]:
-        """What the runtime hands to us at an ADD: our plugin of the first list that has it."""
-        plan, options = self._plan.slot, self._application.options
-        for path in (plan.path,) if plan else conf_files(options.conf_dir):
-            try:
-                network = load_file(path)
-            except CNIError:
-                continue
-            if is_meta(network):
-                return {**network.plugins[0], "name": network.name, "cniVersion": network.cni_version}
-        return {"type": "multinet", "name": "multinet", "cniVersion": "1.0.0"}
+        return call_for(sandbox, self.configuration(), path)
 
     def _publish(self, unserved: Sequence[Unserved]) -> None:
         self._report.update(

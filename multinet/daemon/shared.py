@@ -11,6 +11,7 @@ from multinet.daemon.events import NoEvents, PodEvents
 from multinet.daemon.gate import Gate
 from multinet.daemon.inherited import Inherited
 from multinet.daemon.late_status import LateStatus
+from multinet.daemon.recent_failures import RecentFailures
 from multinet.daemon.removal import Removal
 from multinet.ports import Cluster, Journal
 
@@ -25,6 +26,7 @@ class Shared:
     inherited: Inherited
     devices: DeviceDesk
     events: PodEvents = field(default_factory=lambda: PodEvents(NoEvents()))
+    failures: RecentFailures = field(default_factory=RecentFailures)
     late: LateStatus = field(default_factory=LateStatus)
     turns: Turns = field(default_factory=Turns)
     """Calls of one container come one after another."""
