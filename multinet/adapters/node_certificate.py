@@ -116,7 +116,8 @@ class CertificateKeeper:
                 current: NodeCertificate | None = read(self._folder, self._bootstrap.node)
                 self._problem = ""
             except Unusable as error:
-                current, self._problem = None, str(error)
+                current = None
+                self._problem = self._problem or str(error)  # why there is no new one says more
             if current is not None and not self._distrusted.is_set():
                 if renew_at is None or renew_at[0] != current:
                     share = random.uniform(self._renewal.earliest, self._renewal.latest)
