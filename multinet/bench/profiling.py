@@ -18,7 +18,8 @@ from multinet.bench.measure import VERBS
 from multinet.bench.node import write_manifests
 from multinet.bench.ours import Ours
 from multinet.bench.samples import percentile
-from multinet.daemon.app import Application, Options
+from multinet.daemon.application import Application
+from multinet.daemon.options import Options
 from multinet.wire.message import Request
 
 __all__ = ["profile"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from multinet.cni.request import Request
-    from multinet.daemon.app import Options
+    from multinet.daemon.options import Options
     from multinet.wire.message import Response
 
 SUMMARY = "Serve one CNI call in this process, with no daemon."
@@ -74,7 +74,7 @@ def _answer(
     program: str, request: Request, stdin: bytes, arguments: argparse.Namespace | SimpleNamespace
 ) -> Response:
     from multinet.cli.logs import log_to_stderr
-    from multinet.daemon.app import Application
+    from multinet.daemon.application import Application
     from multinet.wire.message import Request as WireRequest
     from multinet.wire.message import is_forwarded
 

@@ -13,7 +13,7 @@ from multinet.cli.safety_options import add_safety_arguments, safety_plan
 
 if TYPE_CHECKING:
     from multinet.core.daemon_config import DaemonConfig
-    from multinet.daemon.app import Options
+    from multinet.daemon.options import Options
     from multinet.daemon.safety import SafetyPlan
 
 SUMMARY = "Serve this node's CNI calls until SIGTERM."

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from multinet.daemon.app import Options
+    from multinet.daemon.options import Options
 
 __all__ = ["LOG_LEVELS", "NODE_FLAGS", "add_log_level", "add_node_arguments", "node_options"]
 
@@ -116,7 +116,7 @@ def add_log_level(parser: argparse.ArgumentParser, default: str) -> None:
 
 def node_options(arguments: argparse.Namespace | SimpleNamespace) -> Options:
     """The options as the daemon takes them."""
-    from multinet.daemon.app import Options  # and with it nearly all of multinet
+    from multinet.daemon.options import Options  # and with it nearly all of multinet
 
     given: dict[str, Any] = {flag.name: getattr(arguments, flag.name, flag.default) for flag in NODE_FLAGS}
     return Options(**given)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from multinet.adapters.kubernetes_config import KubernetesConfig
     from multinet.adapters.node_certificate import CertificateKeeper
     from multinet.adapters.published_kubeconfig import PublishedKubeconfig
-    from multinet.daemon.app import Options
+    from multinet.daemon.options import Options
 
 __all__ = ["ClusterAccess", "in_kubernetes", "kubernetes_config", "open_cluster"]
 

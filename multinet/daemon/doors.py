@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from multinet.daemon.app import Application
+from multinet.daemon.application import Application
 from multinet.daemon.exchange import Door
 from multinet.daemon.explainer import Explainer
 from multinet.daemon.inquiry import PROGRAM as EXPLAIN

@@ -28,7 +28,7 @@ from multinet.daemon.slot.plan import SlotPlan
 from multinet.ports import ClusterUnavailable, Event, Pod, PodSandbox, Sandboxes
 
 if TYPE_CHECKING:
-    from multinet.daemon.app import Application
+    from multinet.daemon.application import Application
 
 __all__ = ["Safety", "SafetyPlan"]
 

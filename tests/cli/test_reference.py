@@ -15,7 +15,7 @@ from multinet.cli.main import COMMANDS, load
 from multinet.cli.node_options import NODE_FLAGS
 from multinet.cli.parser import command_parser
 from multinet.cni.errors import Code
-from multinet.daemon.app import Options
+from multinet.daemon.options import Options
 from multinet.shim import DEFAULT_SOCKET
 
 ROOT = Path(__file__).parents[2]

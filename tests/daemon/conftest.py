@@ -18,7 +18,8 @@ import pytest
 from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.netns import Netns
 from multinet.core.record import AttachmentRecord
-from multinet.daemon.app import Application, Options
+from multinet.daemon.application import Application
+from multinet.daemon.options import Options
 from multinet.npwg.selection import NETWORK_STATUS
 from multinet.shim.build import build
 from multinet.wire.frame import Request, Response

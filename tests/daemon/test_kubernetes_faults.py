@@ -13,7 +13,7 @@ import pytest
 
 from multinet.adapters.kubernetes_config import KubernetesConfig
 from multinet.cni.errors import Code
-from multinet.daemon.app import Application
+from multinet.daemon.application import Application
 from multinet.daemon.cluster_access import in_kubernetes
 from multinet.npwg.selection import NETWORK_STATUS
 from tests.adapters.apiserver import EVENTS, NADS, PODS, APIServer, Fault
