@@ -21,7 +21,9 @@ EXAMPLE = """\
 multinet migrate --dry-run
 multinet migrate --daemon-config multus-daemonset-thick.yml
 multinet daemon --config /etc/multinet/daemon-config.json"""
-EXIT_CODES = "exit codes: 0 done, 1 failed, or a pod's files are damaged (the others are taken over), 2 wrong usage"
+EXIT_CODES = (
+    "exit codes: 0 done, 1 failed, or a pod's files are damaged (the others are taken over), 2 wrong usage"
+)
 
 _SHORT_ID = 12
 
