@@ -57,6 +57,8 @@ class PlannedAttachment(msgspec.Struct, frozen=True, kw_only=True):
     source: NetworkSource
     selection: NetworkSelection | None = None
     """What the pod's annotation asks for; None for networks of the configuration."""
+    asked_from: str = ""
+    """Namespace of the pod whose annotation asks for it; empty for networks of the configuration."""
 
     @property
     def is_default(self) -> bool:

@@ -1,7 +1,7 @@
 """Which networks a pod gets, in which order, under which interface names.
 
-All that can be refused is refused here, before anything is attached: isolation, double interface names,
-more than one gateway a family.
+What annotations alone tell to be impossible is refused here: double interface names, more than one gateway a
+family. Whether the pod may use the networks is known with their definitions: ``multinet.core.permission``.
 """
 
 from __future__ import annotations
@@ -68,12 +68,11 @@ def select_networks(
 
     ``annotations`` and ``namespace`` are the pod's, ``runtime_ifname`` is the caller's ``CNI_IFNAME``, and
     ``last`` are networks that come after all that the pod asks for (``auxiliaryCNIChainName``).
-    The same input gives the same plan at every verb. Raises CNIError: code 6 or 7 for an annotation or
-    interface names that can't be, code 105 for a namespace that the pod may not take networks from.
+    The same input gives the same plan at every verb. Raises CNIError code 6 or 7 for an annotation or interface
+    names that can't be.
     """
-    wanted = [_default(annotations, namespace, settings), *_everyones(annotations, namespace, settings)]
+    wanted = [_default(annotations, settings), *_everyones(annotations, namespace, settings)]
     for selection in parse_networks(annotations.get(NETWORKS, ""), namespace):
-        refuse_foreign(selection, namespace, settings.open_namespaces, settings)
         wanted.append((DefinitionRef(selection.namespace, selection.name), selection))
     wanted += [(network, None) for network in last]
     planned = tuple(
@@ -83,6 +82,7 @@ def select_networks(
             ifname=_ifname(position, selection, runtime_ifname),
             source=source,
             selection=selection,
+            asked_from=namespace if selection else "",
         )
         for position, (source, selection) in enumerate(wanted)
     )
@@ -95,24 +95,6 @@ def selection_warnings(annotations: Mapping[str, str]) -> tuple[str, ...]:
     """What is tolerated in the pod's annotations but hardly meant, each with the annotation's name."""
     return tuple(
         f"{key}: {text}" for key in (DEFAULT_NETWORK, NETWORKS) for text in warnings(annotations.get(key, ""))
-    )
-
-
-def refuse_foreign(
-    selection: NetworkSelection, namespace: str, allowed: frozenset[str], settings: Settings
-) -> None:
-    """With isolation, a pod takes networks of its own namespace and of ``allowed`` only.
-
-    Raises CNIError code 105.
-    """
-    if not settings.namespace_isolation or selection.namespace in allowed | {namespace}:
-        return
-    raise CNIError(
-        Code.ATTACHMENT,
-        "GetNetworkDelegates: namespace isolation enabled, annotation violates permission, "
-        f"pod is in namespace {namespace} but refers to target namespace {selection.namespace}",
-        f"network {selection.network}; allowed are {', '.join(sorted(allowed | {namespace}))}: "
-        "use one of them or add the namespace to globalNamespaces",
     )
 
 
@@ -134,13 +116,11 @@ def refuse_same_ifname(planned: Sequence[PlannedAttachment]) -> None:
             )
 
 
-def _default(annotations: Mapping[str, str], namespace: str, settings: Settings) -> _Wanted:
+def _default(annotations: Mapping[str, str], settings: Settings) -> _Wanted:
     """The pod's own choice; else the cluster's network, which then need not even exist."""
     annotation = annotations.get(DEFAULT_NETWORK)
     if annotation is not None:
         selection = parse_default_network(annotation, settings.multus_namespace)
-        allowed = settings.open_namespaces | {settings.multus_namespace}
-        refuse_foreign(selection, namespace, allowed, settings)
         return DefinitionRef(selection.namespace, selection.name), selection
     if settings.cluster_network:
         return _configured(settings.cluster_network, settings), None

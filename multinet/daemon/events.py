@@ -41,11 +41,12 @@ _REASONS: Mapping[int, str] = {
 """CNI code → reason; every other code is ``FailedAddingInterface``."""
 _SILENT = frozenset({Code.POD})
 """The pod is gone, or another one has its name: there is nobody to tell."""
-_FORBIDDEN = ("namespace isolation enabled", "NetworkForbidden")
+_ISOLATED = ("namespace isolation enabled", "NetworkForbidden")
+_FORBIDDEN = ("may not be used by pods of namespace", "NetworkForbidden")
 _UNSERVED = ("is asked for, but no plugin", _INVALID)
 _WITHOUT_DEVICE = ('of resource "', "DeviceNotAssigned")
-_OF_ATTACHMENT = (_FORBIDDEN, _UNSERVED, _WITHOUT_DEVICE)
-"""Code 105 has four causes: the texts are as stable as codes (Multus' callers match on them) and tell which."""
+_OF_ATTACHMENT = (_ISOLATED, _FORBIDDEN, _UNSERVED, _WITHOUT_DEVICE)
+"""Code 105 has five causes: the texts are as stable as codes (Multus' callers match on them) and tell which."""
 
 
 class NoEvents:

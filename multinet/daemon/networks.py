@@ -11,6 +11,7 @@ import msgspec
 from multinet.cni.conf import NetworkList, NoConfiguration, find_by_name, first_valid, load_file, plugins_in
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.names import validate_network_name
+from multinet.core.permission import require_permission
 from multinet.core.planned import (
     DefinitionRef,
     InlineNetwork,
@@ -45,7 +46,8 @@ def load_network(
 ) -> LoadedNetwork:
     """The configuration of one planned attachment, what the pod asks for merged in.
 
-    Raises CNIError: code 105 when there is none, 6 or 7 for a faulty one, 106 when the cluster is away.
+    Raises CNIError: code 105 when there is none or the pod may not use it, 6 or 7 for a faulty one, 106 when the
+    cluster is away.
     """
     definition, raw = _found(planned, settings, cluster, timeout)
     name = display_name(raw, definition)
@@ -105,22 +107,29 @@ def _raw(
             return None, _object(_by_path(path))
         case NamedNetwork(namespace, name):
             try:
-                return _defined(namespace, name, settings, cluster, timeout)
+                return _defined(planned, namespace, name, settings, cluster, timeout)
             except CNIError as missing:
                 try:
                     return None, _object(find_by_name(settings.conf_dir, name))
                 except NoConfiguration as absent:
                     raise CNIError(missing.code, missing.msg, f"as a configuration: {absent}") from None
         case DefinitionRef(namespace, name):
-            return _defined(namespace, name, settings, cluster, timeout)
+            return _defined(planned, namespace, name, settings, cluster, timeout)
 
 
 def _defined(
-    namespace: str, name: str, settings: Settings, cluster: Cluster, timeout: Callable[[], float]
+    planned: PlannedAttachment,
+    namespace: str,
+    name: str,
+    settings: Settings,
+    cluster: Cluster,
+    timeout: Callable[[], float],
 ) -> tuple[NetworkAttachmentDefinition, Mapping[str, Any]]:
+    """The definition, which the pod may use, and what it holds."""
     try:
         definition = cluster.attachment_definition(namespace, name, timeout())
     except NotFound as error:
+        require_permission(planned, None, settings)
         raise CNIError(
             Code.ATTACHMENT,
             f"cannot find a network-attachment-definition ({name}) in namespace ({namespace}): {error}",
@@ -131,16 +140,23 @@ def _defined(
         raise CNIError(
             Code.CLUSTER, f"cannot read network-attachment-definition {namespace}/{name}: {error}"
         ) from None
+    require_permission(planned, definition, settings)
+    return definition, _content(definition, settings)
+
+
+def _content(definition: NetworkAttachmentDefinition, settings: Settings) -> Mapping[str, Any]:
+    """What the definition itself says, else the configuration of its name in ``confDir``."""
     raw = network_of(definition)
     if raw is not None:
-        return definition, raw
+        return raw
     try:
-        return definition, _object(find_by_name(settings.conf_dir, name))
+        return _object(find_by_name(settings.conf_dir, definition.name))
     except NoConfiguration as error:
         raise CNIError(
             Code.ATTACHMENT,
             f"network-attachment-definition {definition.display_name} has no $.spec.config: GetCNIConfig: err in "
-            f"GetCNIConfigFromFile: no network available in the name {name} in cni dir {settings.conf_dir}",
+            f"GetCNIConfigFromFile: no network available in the name {definition.name} in cni dir "
+            f"{settings.conf_dir}",
             str(error),
         ) from None
 

@@ -16,12 +16,21 @@ from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.cni.repeated_keys import require_distinct_sysctls
 from multinet.npwg.network_object import check_network_object
 
-__all__ = ["API_VERSION", "KIND", "RESOURCE_NAME", "NetworkAttachmentDefinition", "network_of"]
+__all__ = [
+    "ALLOWED_NAMESPACES",
+    "API_VERSION",
+    "KIND",
+    "RESOURCE_NAME",
+    "NetworkAttachmentDefinition",
+    "network_of",
+]
 
 API_VERSION = "k8s.cni.cncf.io/v1"
 KIND = "NetworkAttachmentDefinition"
 RESOURCE_NAME = "k8s.v1.cni.cncf.io/resourceName"
 """Annotation of the definition: the extended resource whose next device goes to the attachment."""
+ALLOWED_NAMESPACES = "multinet.dev/allowed-namespaces"
+"""Annotation of the definition: comma list of the namespaces whose pods may use it beside its own; ``*`` is all."""
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -80,6 +89,17 @@ class NetworkAttachmentDefinition(msgspec.Struct, frozen=True):
     def resource_name(self) -> str:
         """The extended resource that devices of this network come from; "" for none."""
         return self.annotations.get(RESOURCE_NAME, "")
+
+    @property
+    def allowed_namespaces(self) -> frozenset[str] | None:
+        """Namespaces whose pods may use the network beside its own, ``*`` for all; None when nothing is said of it.
+
+        An empty annotation says: no others.
+        """
+        value = self.annotations.get(ALLOWED_NAMESPACES)
+        if value is None:
+            return None
+        return frozenset(name for name in map(str.strip, value.split(",")) if name)
 
 
 def network_of(definition: NetworkAttachmentDefinition) -> dict[str, Any] | None:

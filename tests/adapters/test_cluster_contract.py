@@ -13,6 +13,7 @@ import yaml
 
 from multinet.adapters.cluster_directory import DirectoryCluster
 from multinet.adapters.cluster_kubernetes import KubernetesCluster, KubernetesConfig
+from multinet.npwg.attachment_definition import ALLOWED_NAMESPACES
 from multinet.npwg.selection import NETWORK_STATUS
 from multinet.ports import Cluster, ClusterUnavailable, NotFound, Pod, UIDMismatch
 
@@ -185,6 +186,16 @@ def test_a_definition_is_found_with_its_config_as_written(world: World, open_clu
     found = open_cluster().attachment_definition("shop", "net1")
     assert (found.namespace, found.name, found.config) == ("shop", "net1", CONFIG)
     assert found.resource_name == "a/b"
+
+
+def test_a_definition_says_who_may_use_it(world: World, open_cluster: Open) -> None:
+    manifest = definition("net1", {"config": CONFIG}, "shop")
+    manifest["metadata"]["annotations"] = {ALLOWED_NAMESPACES: "team-a, team-b"}
+    world.apply(manifest)
+    world.apply(definition("net2", {"config": CONFIG}, "shop"))
+    cluster = open_cluster()
+    assert cluster.attachment_definition("shop", "net1").allowed_namespaces == {"team-a", "team-b"}
+    assert cluster.attachment_definition("shop", "net2").allowed_namespaces is None
 
 
 @pytest.mark.parametrize("spec", [None, {}, {"config": ""}])

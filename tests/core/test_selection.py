@@ -31,7 +31,6 @@ from multinet.npwg.attachment_definition import NetworkAttachmentDefinition
 from multinet.npwg.selection import DEFAULT_NETWORK, DEFAULT_NETWORKS, NETWORKS
 
 CLUSTER = Settings(cluster_network="/etc/cni/net.d/10-flannel.conflist")
-ISOLATED = Settings(cluster_network="cbr0", namespace_isolation=True)
 
 
 def planned(
@@ -163,44 +162,6 @@ def test_warnings_name_the_annotation() -> None:
     assert selection_warnings({NETWORKS: '[{"name": "a", "macc": ""}]', DEFAULT_NETWORK: "x"}) == (
         'k8s.v1.cni.cncf.io/networks: $[0]: unknown key "macc", did you mean "mac"?',
     )
-
-
-# --- isolation ------------------------------------------------------------------------------------------
-
-
-def test_1_21_isolation_refuses_another_namespace() -> None:
-    with pytest.raises(CNIError) as caught:
-        planned("a, secret/b", "apps", ISOLATED)
-    assert caught.value.code == Code.ATTACHMENT
-    assert caught.value.msg == (
-        "GetNetworkDelegates: namespace isolation enabled, annotation violates permission, "
-        "pod is in namespace apps but refers to target namespace secret"
-    )
-    assert "secret/b" in caught.value.details
-    assert "allowed are apps, default" in caught.value.details
-
-
-def test_1_19_and_theme_26_the_pods_own_and_the_open_namespaces_are_allowed() -> None:
-    assert len(planned("a,apps/b,default/c", "apps", ISOLATED)) == 4
-
-
-def test_1_20_a_list_replaces_the_default() -> None:
-    settings = Settings(cluster_network="cbr0", namespace_isolation=True, global_namespaces="shared")
-    assert len(planned("shared/a", "apps", settings)) == 2
-    with pytest.raises(CNIError, match="refers to target namespace default"):
-        planned("default/a", "apps", settings)
-
-
-def test_without_isolation_every_namespace_is_allowed() -> None:
-    assert len(planned("secret/b", "apps")) == 2
-
-
-def test_1_22_isolation_holds_for_the_default_network_too() -> None:
-    assert select_networks({DEFAULT_NETWORK: "a"}, "apps", ISOLATED)[0].name == "kube-system/a"
-    with pytest.raises(CNIError, match="refers to target namespace secret"):
-        select_networks({DEFAULT_NETWORK: "secret/a"}, "apps", ISOLATED)
-    with pytest.raises(CNIError, match="refers to target namespace kube-system"):
-        planned("kube-system/a", "apps", ISOLATED)  # open to the default network alone
 
 
 # --- interface names ------------------------------------------------------------------------------------

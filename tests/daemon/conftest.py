@@ -161,14 +161,14 @@ class Site:
             metadata["uid"] = uid
         self.manifest(f"pod-{name}", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
 
-    def nad(self, name: str, conf: Any, namespace: str = "default") -> None:
+    def nad(self, name: str, conf: Any, namespace: str = "default", **annotations: str) -> None:
         spec = {} if conf is None else {"config": conf if isinstance(conf, str) else json.dumps(conf)}
         self.manifest(
             f"nad-{namespace}-{name}",
             {
                 "apiVersion": "k8s.cni.cncf.io/v1",
                 "kind": "NetworkAttachmentDefinition",
-                "metadata": {"name": name, "namespace": namespace},
+                "metadata": {"name": name, "namespace": namespace, "annotations": annotations},
                 "spec": spec,
             },
         )

@@ -12,6 +12,7 @@ import pytest
 from multinet.cni.errors import Code
 from multinet.core.settings import settings_warnings
 from multinet.daemon.tolerated import warn_once
+from multinet.npwg.attachment_definition import ALLOWED_NAMESPACES
 from multinet.npwg.selection import DEFAULT_NETWORKS
 
 Site = Any
@@ -225,6 +226,49 @@ class TestIsolation:
         assert [row.name for row in site.rows] == ["homes/main", "homes/more"]
         site.ok("DEL", netns=sandbox)
         site.assert_clean(sandbox)
+
+
+class TestPermission:
+    """Row 23 of what hurts: a definition says itself who may use it, isolation or not."""
+
+    @pytest.mark.parametrize("isolation", [True, False])
+    @pytest.mark.parametrize("allowed", ["team-a, default", "*"])
+    def test_allowed(self, site: Site, isolation: bool, allowed: str) -> None:
+        site.nad("a", l2(), "other", **{ALLOWED_NAMESPACES: allowed})
+        site.pod(networks="other/a")
+        sandbox = site.lab.sandbox()
+        site.ok("ADD", netns=sandbox, conf={"namespaceIsolation": isolation})
+        assert [(row.name, row.ifname) for row in site.rows] == [("cbr0", "eth0"), ("other/a", "net1")]
+        assert "net1" in site.lab.links(sandbox)
+        site.nad("a", l2(), "other", **{ALLOWED_NAMESPACES: ""})  # taken back: what is attached stays
+        site.ok("CHECK", netns=sandbox, conf={"namespaceIsolation": isolation})
+        site.ok("DEL", netns=sandbox, conf={"namespaceIsolation": isolation})
+        site.assert_clean(sandbox)
+
+    @pytest.mark.parametrize("isolation", [True, False])
+    @pytest.mark.parametrize("allowed", ["team-a", ""])
+    def test_forbidden(self, site: Site, isolation: bool, allowed: str) -> None:
+        recorder = site.recorders.make("rec")
+        site.nad("first", {"cniVersion": "1.0.0", "type": recorder})
+        site.nad("a", "{ not even JSON", "other", **{ALLOWED_NAMESPACES: allowed})
+        site.pod(networks="first,other/a")
+        sandbox = site.lab.sandbox()
+        code, text = site.fails("ADD", netns=sandbox, conf={"namespaceIsolation": isolation})
+        assert code == Code.ATTACHMENT
+        assert text.startswith(
+            "network-attachment-definition other/a may not be used by pods of namespace default: its annotation "
+            "multinet.dev/allowed-namespaces does not name it"
+        )
+        assert site.recorders.calls == []  # nothing was begun
+        site.assert_clean(sandbox)
+
+    def test_who_may_not_use_it_learns_nothing_of_it(self, site: Site) -> None:
+        site.nad("a", "{ not even JSON", "other")
+        site.pod(networks="other/a")
+        sandbox = site.lab.sandbox()
+        there = site.fails("ADD", netns=sandbox)
+        site.forget_manifest("nad-other-a")
+        assert site.fails("ADD", netns=sandbox) == there
 
 
 def test_what_has_no_effect_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

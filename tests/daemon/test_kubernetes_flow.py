@@ -12,6 +12,7 @@ import pytest
 
 from multinet.cni.errors import CNIError, Code, InvalidConfig
 from multinet.daemon.hot_plug import HotPlug
+from multinet.npwg.attachment_definition import ALLOWED_NAMESPACES
 from multinet.npwg.selection import NETWORK_STATUS, NetworkSelection
 from multinet.wire.message import Request
 from tests.adapters.apiserver import EVENTS, NADS, PODS, APIServer
@@ -222,6 +223,7 @@ class TestEvents:
         [
             ("[{", {}, "InvalidNetworkConfig", "parsePodNetworkAnnotation"),
             ("other/net1", {"namespaceIsolation": True}, "NetworkForbidden", "globalNamespaces"),
+            ("other/closed", {"namespaceIsolation": False}, "NetworkForbidden", "may not be used by pods of"),
             ("empty", {}, "NoAddressAvailable", "empty"),
             ("odd", {}, "FailedAddingInterface", "told to fail"),
             ("nowhere", {}, "FailedAddingInterface", "failed to find plugin"),
@@ -236,6 +238,9 @@ class TestEvents:
         ipam |= {"rangeStart": "10.8.0.1", "rangeEnd": "10.8.0.1"}
         server.put(NADS, definition("odd", {"config": json.dumps({**L2, "type": odd})}))
         server.put(NADS, definition("nowhere", {"config": json.dumps({**L2, "type": "nowhere"})}))
+        closed = definition("closed", {"config": json.dumps(L2)}, "other")
+        closed["metadata"]["annotations"] = {ALLOWED_NAMESPACES: "team-a"}
+        server.put(NADS, closed)
         empty = {**L2, "isGateway": True, "ipam": ipam}
         server.put(NADS, definition("empty", {"config": json.dumps(empty)}))
         server.put(PODS, pod("web", "u1", **{NETWORKS: annotation}))
