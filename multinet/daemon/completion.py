@@ -13,16 +13,16 @@ from typing import Any
 
 from multinet.adapters.kernel import NetworkStack
 from multinet.cni.errors import CNIError, Code
-from multinet.core.outcome import after_route_plan, attached, pod_status
+from multinet.core.outcome import attached
 from multinet.core.planned import PlannedAttachment
 from multinet.core.record import AttachmentRecord
-from multinet.core.routes import DefaultRoutePlan, plan_default_routes
+from multinet.core.routes import DefaultRoutePlan
 from multinet.core.selection import select_networks
 from multinet.core.settings import Settings
 from multinet.daemon.call import Call
 from multinet.daemon.executables import require_executables
 from multinet.daemon.networks import LoadedNetwork, auxiliary_chain, load_network
-from multinet.daemon.pods import pod_of, publish
+from multinet.daemon.pods import pod_of
 from multinet.daemon.records import new_record
 from multinet.daemon.shared import Shared
 from multinet.daemon.standing import as_it_stands
@@ -114,30 +114,24 @@ class Completion:
         settings: Settings,
         call: Call,
     ) -> tuple[str, ...]:
-        shared, path, stack = self._shared, call.invocation.path, self._stack(call)
+        attaching, path = self._shared.attaching, call.invocation.path
         require_executables([one.network for one in loaded], path)
-        made: list[AttachmentRecord] = []
-        with shared.devices.given(pod, plan, loaded, settings, call) as loaded:
-            records = [new_record(*both, pod, call, path) for both in zip(plan, loaded, strict=True)]
-            shared.journal.begin(records)
-        try:
-            shared.attachments.require_free([record.ifname for record in records], call)
-            for record, network in zip(records, loaded, strict=True):
-                call.proceed()
-                shared.attachments.attach(record, network.network, call, made)
-            results = [attached(record) for record in (standing, *made)]
-            routes = plan_default_routes(results)
-            settle_default_routes(routes, stack)
-            call.await_links()
-            whole = (standing, *made)
-            shared.journal.ready([after_route_plan(record, routes) for record in whole])
-            publish(shared.cluster, pod, pod_status(whole, results, shared.attachments.devices(whole)), call)
-        except BaseException as failure:
-            shared.removal.take_back(records, made, call.netns, failure)
-            _give_back_routes(standing, stack)
-            shared.journal.ready([standing])
-            raise
+        begun = attaching.begin(pod, plan, loaded, settings, call, path)
+        with self._left_as_it_was(standing, call), attaching.all_or_none(begun, call) as made:
+            results = [attached(standing), *attaching.attach(begun, call, made)]
+            attaching.settle(pod, (standing, *made), results, call)
         return tuple(record.ifname for record in made)
+
+    @contextmanager
+    def _left_as_it_was(self, standing: AttachmentRecord, call: Call) -> Iterator[None]:
+        """If the body fails, the default network has again what the route plan may have taken from it."""
+        stack = self._stack(call)
+        try:
+            yield
+        except BaseException:
+            _give_back_routes(standing, stack)
+            self._shared.journal.ready([standing])
+            raise
 
 
 def _refuse_other_default(pod: Pod) -> None:

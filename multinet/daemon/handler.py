@@ -12,21 +12,17 @@ from multinet.cni import chain
 from multinet.cni.conf import NetworkList
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.invocation import Invocation
-from multinet.core.outcome import after_route_plan, attached, pod_status
 from multinet.core.record import AttachmentRecord
-from multinet.core.routes import plan_default_routes
 from multinet.core.selection import select_networks
 from multinet.core.settings import Settings
 from multinet.daemon.call import Call
 from multinet.daemon.collection import Pairs, collect, missing, sandbox_is_gone
 from multinet.daemon.executables import require_executables
-from multinet.daemon.networks import META_TYPES, LoadedNetwork, auxiliary_chain, load_network
-from multinet.daemon.pods import pod_of, publish
+from multinet.daemon.networks import META_TYPES, auxiliary_chain, load_network
+from multinet.daemon.pods import pod_of
 from multinet.daemon.readiness import require_ready
-from multinet.daemon.records import new_record
 from multinet.daemon.shared import Shared
 from multinet.daemon.tolerated import warn_of
-from multinet.engine.routes import settle_default_routes
 from multinet.sdk.executor import DelegateExecutor
 from multinet.sdk.ipam_plugin import valid_attachments
 
@@ -40,7 +36,7 @@ class Handler:
         self._journal = shared.journal
         self._attachments = shared.attachments
         self._inherited = shared.inherited
-        self._devices = shared.devices
+        self._attaching = shared.attaching
         self._removal = shared.removal
         self._events = shared.events
         self._failures = shared.failures
@@ -95,26 +91,11 @@ class Handler:
         self._events.unserved(pod, warn_of(call, pod, plan, loaded, settings))
         path = self._path(call)
         require_executables([one.network for one in loaded], path)
-        with self._devices.given(pod, plan, loaded, settings, call) as loaded:
-            records = [new_record(*both, pod, call, path) for both in zip(plan, loaded, strict=True)]
-            self._journal.begin(records)
-        made: list[AttachmentRecord] = []
-        try:
-            self._attachments.require_free([record.ifname for record in records], call)
-            for record, network in zip(records, loaded, strict=True):
-                self._attach(record, network, call, made)
-            results = [attached(record) for record in made]
+        begun = self._attaching.begin(pod, plan, loaded, settings, call, path)
+        with self._attaching.all_or_none(begun, call) as made:
+            results = self._attaching.attach(begun, call, made)
             answer = results[0].result.as_version(call.cni_version)
-            routes = plan_default_routes(results)
-            self._settle_routes(routes, call)
-            self._journal.ready([after_route_plan(record, routes) for record in made])
-            call.await_links()
-            status = pod_status(made, results, self._attachments.devices(made))
-            if not publish(self._cluster, pod, status, call):
-                self._late.keep(call.invocation.container_id, pod, status)
-        except BaseException as failure:
-            self._removal.take_back(records, made, call.netns, failure)
-            raise
+            self._attaching.settle(pod, made, results, call)
         self._events.added(pod, made)
         return answer
 
@@ -203,22 +184,6 @@ class Handler:
             with self._turns.of(container_id):
                 # A call may have finished or replaced it meanwhile.
                 self._removal.detach_container(container_id, unwanted=unwanted)
-
-    def _attach(
-        self, record: AttachmentRecord, loaded: LoadedNetwork, call: Call, made: list[AttachmentRecord]
-    ) -> None:
-        call.proceed()
-        try:
-            self._attachments.attach(record, loaded.network, call, made)
-        except CNIError as error:
-            who = f"{record.pod}/{record.pod_uid}:{record.name}"
-            text = f'[{who}]: error adding container to network "{loaded.network.name}": '
-            raise error.prefixed(text) from error
-
-    def _settle_routes(self, routes: Any, call: Call) -> None:
-        sandbox = call.sandbox(self._attachments.kernel)
-        if sandbox is not None:
-            settle_default_routes(routes, sandbox)
 
     def _clear_leftovers(self, call: Call) -> None:
         """What is left of this container is removed before a new try begins, unless it is whole and lives.

@@ -73,15 +73,11 @@ class HotPlug:
         record, network = self._record(call, asked, pod)
         require_executables([network], record.path)
         shared.journal.begin([record])
-        made: list[AttachmentRecord] = []
-        try:
+        with shared.attaching.all_or_none([(record, network)], call) as made:
             shared.attachments.require_free([record.ifname], call)
             shared.attachments.attach(record, network, call, made)
             shared.journal.ready(made)
             call.await_links()
-        except BaseException as failure:
-            shared.removal.take_back([record], made, call.netns, failure)
-            raise
         shared.events.added(pod, made)
         return attached(made[0]).result.as_version(network.cni_version)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from multinet.cni.turns import Turns
+from multinet.daemon.attaching import Attaching
 from multinet.daemon.attachments import Attachments
 from multinet.daemon.devices import DeviceDesk
 from multinet.daemon.events import NoEvents, PodEvents
@@ -32,6 +33,11 @@ class Shared:
     """Calls of one container come one after another."""
     adding: Gate = field(default_factory=Gate)
     """Closed while what no attachment claims is collected."""
+
+    @property
+    def attaching(self) -> Attaching:
+        """Makes attachments."""
+        return Attaching(self.cluster, self.journal, self.attachments, self.devices, self.late)
 
     @property
     def removal(self) -> Removal:
