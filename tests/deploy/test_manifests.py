@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from multinet.adapters.kubernetes_objects import DEFINITIONS
-from multinet.adapters.kubernetes_rbac import granted
+from multinet.adapters.kubernetes_rbac import ROLES, granted
+from multinet.cli.approve_certificates import add_arguments as approver_arguments
 from multinet.cli.daemon import add_arguments as daemon_arguments
 from multinet.cli.install import add_arguments as install_arguments
 from multinet.cli.parser import Parser
@@ -27,6 +28,11 @@ K3S = (
     "paths.confDir=/var/lib/rancher/k3s/agent/etc/cni/net.d",
     "paths.binDir=/var/lib/rancher/k3s/data/cni",
     "paths.runtimeSocket=/run/k3s/containerd/containerd.sock",
+)
+CERTIFICATES = (
+    "certificates.enabled=true",
+    "certificates.bootstrapSecret=multinet-bootstrap",
+    "approver.enabled=true",
 )
 OLDEST, NEWEST = (kubernetes_validate.utils.all_versions()[end] for end in (0, -1))
 """Kubernetes versions whose schema there is."""
@@ -71,7 +77,9 @@ def by_name(found: Objects) -> Objects:
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
-@pytest.mark.parametrize("values", [(), ("uninstall.enabled=true",), K3S, ("serviceAccount.name=other",)])
+@pytest.mark.parametrize(
+    "values", [(), ("uninstall.enabled=true",), K3S, ("serviceAccount.name=other",), CERTIFICATES]
+)
 def test_every_object_keeps_to_the_schema_of_kubernetes(
     rendered: Helm, version: str, values: tuple[str, ...]
 ) -> None:
@@ -117,6 +125,10 @@ def test_the_chart_is_of_this_version() -> None:
         ("uninstall.enabled=maybe", "/uninstall/enabled"),
         ("terminationGracePeriodSeconds=0", "/terminationGracePeriodSeconds"),
         ("replicas=3", "replicas"),
+        ("certificates.enabled=true", "/certificates/bootstrapSecret"),
+        ("certificates.seconds=599", "/certificates/seconds"),
+        ("certificates.bootstrapSecret=A_b", "/certificates/bootstrapSecret"),
+        ("approver.replicas=2", "replicas"),
     ],
 )
 def test_bad_values_are_refused_by_name(helm: Run, value: str, named: str) -> None:
@@ -280,3 +292,53 @@ def allowed(role: Object) -> frozenset[tuple[str, str, str]]:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     )
+
+
+def test_nodes_with_certificates_of_their_own(rendered: Helm) -> None:
+    """6.A, 6.D: the group that certificates are of may do what the service account may, and ask for the next."""
+    found = rendered(*CERTIFICATES)
+    assert allowed(found["ClusterRole", "multinet-certificate"]) == granted("certificate")
+    group = {"kind": "Group", "name": "system:multus", "apiGroup": "rbac.authorization.k8s.io"}
+    for name in ("multinet", "multinet-certificate"):
+        binding = found["ClusterRoleBinding", name]
+        assert group in binding["subjects"]
+        assert binding["roleRef"]["name"] == name
+    spec = found["DaemonSet", "multinet"]["spec"]["template"]["spec"]
+    parser = Parser("multinet", "", "")
+    daemon_arguments(parser)
+    (daemon,) = spec["containers"]
+    options = [option for option in daemon["args"] if not option.startswith("--config=")]
+    parsed = parser.parse_args(options)
+    assert (parsed.certificate_dir, parsed.certificate_seconds) == ("/var/lib/multinet/certificates", 600)
+    mounts = {mount["name"]: mount["mountPath"] for mount in daemon["volumeMounts"]}
+    assert parsed.kubeconfig == f"{mounts['bootstrap']}/kubeconfig"
+    assert mounts["kubelet-pki"] == "/var/lib/kubelet/pki"
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert volumes["bootstrap"]["secret"]["secretName"] == "multinet-bootstrap"
+    assert volumes.keys() == mounts.keys()
+
+
+def test_the_approver_has_its_own_role_and_no_privilege(rendered: Helm) -> None:
+    found = rendered(*CERTIFICATES)
+    role = found["ClusterRole", "multinet-approver"]
+    assert allowed(role) == granted("approver")
+    names = {name for rule in role["rules"] for name in rule.get("resourceNames", ())}
+    assert names == {name for rule in ROLES["approver"] for name in rule.names}
+    (subject,) = found["ClusterRoleBinding", "multinet-approver"]["subjects"]
+    spec = found["Deployment", "multinet-approver"]["spec"]["template"]["spec"]
+    assert subject["name"] == spec["serviceAccountName"] == "multinet-approver"
+    assert ("ServiceAccount", "multinet-approver") in found
+    (container,) = spec["containers"]
+    program, command, *options = [*container["command"], *container["args"]]
+    assert (program, command) == ("multinet", "approve-certificates")
+    parser = Parser("multinet", "", "")
+    approver_arguments(parser)
+    assert parser.parse_args(options).log_level == "info"
+    context = container["securityContext"]
+    assert (context["runAsNonRoot"], context["capabilities"]) == (True, {"drop": ["ALL"]})
+    assert spec["hostNetwork"] is True  # else pods' networks would wait for certificates, and those for them
+
+
+def test_the_approver_goes_with_the_daemon(rendered: Helm) -> None:
+    found = rendered(*CERTIFICATES, "uninstall.enabled=true")
+    assert {name for kind, name in found if kind in ("Deployment", "DaemonSet")} == {"multinet-uninstall"}
