@@ -22,6 +22,7 @@ COMMANDS = (
     "status",
     "explain",
     "validate",
+    "admission",
     "approve-certificates",
     "new-delegate",
     "demo",

@@ -40,7 +40,6 @@ _OURS = (
     "multinet.dev",
 )
 """Prefixes of the keys by which networks are asked for, two of them from before the standard."""
-_OPEN = Settings().open_namespaces
 
 Wanted = tuple[PlannedAttachment, DefinitionRef, str]
 """A network that a pod asks for, the definition it is, and the JSON path of the annotation that says so."""
@@ -83,23 +82,12 @@ def _selected(asked: Mapping[str, str], namespace: str, base: str, subject: Subj
             continue
         for attachment in planned:
             if isinstance(attachment.source, DefinitionRef):
-                _warn_of_isolation(attachment.source, key, namespace, path, subject)
                 yield attachment, attachment.source, path
     if not faulty:
         try:
             select_networks(asked, namespace, NO_POLICY)
         except CNIError as error:
             subject.error(base, str(error))
-
-
-def _warn_of_isolation(wanted: DefinitionRef, key: str, namespace: str, path: str, subject: Subject) -> None:
-    allowed = _OPEN | {namespace} | ({NO_POLICY.multus_namespace} if key == DEFAULT_NETWORK else set())
-    if wanted.namespace not in allowed:
-        subject.warning(
-            path,
-            f"network {wanted.namespace}/{wanted.name} is in another namespace than the pod: refused wherever "
-            f"namespaceIsolation is on, as it is by default, and globalNamespaces hasn't {wanted.namespace}",
-        )
 
 
 def _warn_of_strange_keys(annotations: Mapping[str, Any], base: str, subject: Subject) -> None:

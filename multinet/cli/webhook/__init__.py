@@ -1,0 +1,1 @@
+"""The validating webhook: what an apiserver asks before it stores a definition or a pod, and what it is told."""
