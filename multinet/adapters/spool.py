@@ -15,6 +15,9 @@ from multinet.wire.spool import SUFFIX, write_entry
 
 __all__ = ["CorruptEntry", "Spool"]
 
+_ASIDE = ".bad"
+_KEPT_ASIDE = 86400.0
+"""Seconds for which a person can look at what was set aside."""
 _ABANDONED_AFTER = 3600.0
 """Seconds after which a temporary file is taken for one whose writer has died."""
 
@@ -61,9 +64,28 @@ class Spool:
 
     def set_aside(self, path: str) -> str:
         """Take the request at ``path`` out of the way, for a person to look at; where it is now. Raises OSError."""
-        moved_to = f"{path}.bad"
+        moved_to = f"{path}{_ASIDE}"
         os.rename(path, moved_to)
+        os.utime(moved_to)  # its age counts from now
         return moved_to
+
+    def set_aside_entries(self) -> list[str]:
+        """Paths of what was taken out of the way, oldest request first. Raises OSError."""
+        try:
+            names = sorted(os.listdir(self.directory))
+        except FileNotFoundError:
+            return []
+        return [self._path(name) for name in names if name.endswith(f"{SUFFIX}{_ASIDE}")]
+
+    def forget_set_aside(self) -> list[str]:
+        """Remove what was taken out of the way more than a day ago; the paths. Raises OSError."""
+        forgotten = []
+        for path in self.set_aside_entries():
+            with suppress(FileNotFoundError):
+                if time.time() - os.stat(path).st_mtime > _KEPT_ASIDE:
+                    os.unlink(path)
+                    forgotten.append(path)
+        return forgotten
 
     def done(self, path: str) -> None:
         """Forget the request at ``path``, for good even after a power cut; gone already is success."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from multinet.cli.failure import FAILED, OK, UsageError
-from multinet.shim import DEFAULT_SOCKET
+from multinet.cli.parser import add_state_places
 
 if TYPE_CHECKING:
     from multinet.core.explanation import Finding, PodExplanation
@@ -31,15 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", choices=("text", "json"), default="text", help="form (default: %(default)s)"
     )
-    parser.add_argument(
-        "--socket", metavar="PATH", default=DEFAULT_SOCKET, help="the daemon's socket (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--state-dir",
-        metavar="DIR",
-        default="/var/lib/multinet",
-        help="journal, read when there is no daemon to ask (default: %(default)s)",
-    )
+    add_state_places(parser, "journal, read when there is no daemon to ask")
 
 
 def run(arguments: argparse.Namespace) -> int:

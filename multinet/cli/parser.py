@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import NoReturn, Protocol
 
 from multinet.cli.failure import USAGE, one_line
+from multinet.shim import DEFAULT_SOCKET
 
-__all__ = ["Command", "Parser", "command_parser"]
+__all__ = ["Command", "Parser", "add_runtime_folders", "add_state_places", "command_parser"]
 
 EXIT_CODES = "exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usage"
 
@@ -52,6 +54,21 @@ def add_runtime_folders(parser: argparse.ArgumentParser) -> None:
     ):
         text = f"the runtime's {what} (default: %(default)s)"
         parser.add_argument(option, metavar="DIR", default=folder, help=text)
+
+
+def add_state_places(parser: argparse.ArgumentParser, state: str) -> None:
+    """Where the daemon is asked and its state read: ``--state-dir`` (help: ``state``), ``--socket``.
+
+    In the daemon's container the environment says where: ``kubectl exec`` needs no options then.
+    """
+    for option, variable, metavar, place, what in (
+        ("--state-dir", "MULTINET_STATE_DIR", "DIR", "/var/lib/multinet", state),
+        ("--socket", "MULTINET_SOCKET", "PATH", DEFAULT_SOCKET, "the daemon's socket"),
+    ):
+        default = os.environ.get(variable) or place
+        parser.add_argument(
+            option, metavar=metavar, default=default, help=f"{what} (default: ${variable}, else {place})"
+        )
 
 
 def command_parser(name: str, command: Command) -> Parser:

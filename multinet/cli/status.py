@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from multinet.cli.failure import OK, UsageError
-from multinet.shim import DEFAULT_SOCKET
+from multinet.cli.parser import add_state_places
 
 if TYPE_CHECKING:
+    from multinet.adapters.spool import Spool
     from multinet.core.record import AttachmentRecord
     from multinet.daemon.node_report import NodeReport
 
@@ -37,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="form of the output" + default,
     )
     add("--pod", metavar="NAMESPACE/NAME", default="", help="only this pod")
-    add("--state-dir", metavar="DIR", default="/var/lib/multinet", help="journal and spool" + default)
-    add("--socket", metavar="PATH", default=DEFAULT_SOCKET, help="the daemon's socket" + default)
+    add_state_places(parser, "journal and spool")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,18 +46,24 @@ def run(arguments: argparse.Namespace) -> int:
     import msgspec
 
     from multinet.adapters.journal_view import read_attachments
+    from multinet.adapters.spool import Spool
     from multinet.daemon.node_report import read_report
 
     pod = _pod(arguments.pod)
     journal = os.path.join(arguments.state_dir, "journal.db")
     records = [record for record in read_attachments(journal) if not pod or record.pod == pod]
     problem = _daemon_problem(arguments.socket)
-    spooled = _spooled(arguments.state_dir)
+    spool = Spool(os.path.join(arguments.state_dir, "spool"))
+    spooled, aside = len(spool.pending()), len(spool.set_aside_entries())
     node = read_report(arguments.state_dir)
     if arguments.output == "table":
         _print_table(records)
         sys.stdout.flush()  # so that notes come last where both streams are one
-        for note in [*_notes(records, problem, spooled, arguments), *_notes_of_node(node)]:
+        for note in [
+            *_notes(records, problem, spooled, arguments),
+            *_notes_of_aside(spool, aside),
+            *_notes_of_node(node),
+        ]:
             sys.stderr.write(f"multinet: {note}\n")
         return OK
     daemon = {"socket": arguments.socket, "running": not problem}
@@ -65,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         "daemon": daemon,
         "stateDir": arguments.state_dir,
         "spooledRemovals": spooled,
+        "setAsideRemovals": aside,
         "attachments": [_described(record) for record in records],
         **msgspec.to_builtins(node),
     }
@@ -90,11 +97,11 @@ def _daemon_problem(path: str) -> str:
     return ""
 
 
-def _spooled(state_dir: str) -> int:
-    """How many DELs wait for a daemon."""
-    from multinet.adapters.spool import Spool
-
-    return len(Spool(os.path.join(state_dir, "spool")).pending())
+def _notes_of_aside(spool: Spool, aside: int) -> list[str]:
+    """What will never be carried out."""
+    if not aside:
+        return []
+    return [f"removals set aside in {spool.directory} (*.bad), forgotten after a day: {aside}"]
 
 
 def _print_table(records: Sequence[AttachmentRecord]) -> None:

@@ -31,6 +31,8 @@ class Periods(NamedTuple):
     longest_retry: float = 600.0
     inherited: float = 3600.0
     """Between looks for what Multus left of containers that are gone; the first look is at the start."""
+    aside: float = 3600.0
+    """Between looks for requests that were set aside long ago; the first look is at the start."""
     orphans: float = 60.0
     """Between looks for containers that are gone without a DEL."""
     doubt: float = 10.0
@@ -97,9 +99,12 @@ class Background:
     def _run(self) -> None:
         first = self._periods.first_retry
         pause, due = first, time.monotonic() + first
-        look = burial = time.monotonic()
+        look = burial = sweep = time.monotonic()
         while not self._stop.wait(self._periods.spool):
             try:
+                if time.monotonic() >= sweep:
+                    sweep = time.monotonic() + self._periods.aside
+                    _sweep(self._spool)
                 drain(self._spool, self._service)
                 self._handler.publish_late()
                 if time.monotonic() >= due:
@@ -114,6 +119,11 @@ class Background:
                     self._handler.bury_dead()
             except (CNIError, OSError) as error:
                 _log.error("background: %s", error)
+
+
+def _sweep(spool: Spool) -> None:
+    for path in spool.forget_set_aside():
+        _log.info("removed %s: it was set aside more than a day ago", path)
 
 
 def _code(response: Response) -> int:

@@ -57,6 +57,21 @@ def test_temporary_files_are_no_requests_and_go_when_old(tmp_path: Path) -> None
     assert sorted(os.listdir(tmp_path)) == sorted([young.name, foreign.name])
 
 
+def test_what_was_set_aside_goes_after_a_day(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    assert Spool(tmp_path / "none").forget_set_aside() == []
+    request_path = spool.put(b"x")
+    os.utime(request_path, (0, 0))  # the request is old, but it is set aside only now
+    young = spool.set_aside(request_path)
+    old = spool.set_aside(spool.put(b"y"))
+    (tmp_path / "notes.bad").write_text("mine")
+    os.utime(tmp_path / "notes.bad", (0, 0))
+    os.utime(old, (0, time.time() - 86500))
+    assert sorted(spool.set_aside_entries()) == sorted([young, old])
+    assert spool.forget_set_aside() == [old]
+    assert sorted(os.listdir(tmp_path)) == sorted([os.path.basename(young), "notes.bad"])
+
+
 def test_an_entry_that_vanishes_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Spool(tmp_path).read(str(tmp_path / entry_name(1, 1)))

@@ -127,3 +127,16 @@ def test_a_journal_that_cannot_be_read_is_told_on_one_line(files, journal) -> No
     done = files.status()
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert f"cannot read journal {path}" in done.stderr
+
+
+def test_the_environment_says_where_as_in_the_daemons_container(files, journal, multinet) -> None:
+    spool = files.state_dir / "spool"
+    spool.mkdir()
+    (spool / "0000000001-000000001-1.del.bad").write_bytes(b"")
+    places = {"MULTINET_SOCKET": str(files.socket), "MULTINET_STATE_DIR": str(files.state_dir)}
+    done = multinet("status", **places)
+    assert done.stdout == files.status().stdout and "default/web" in done.stdout
+    assert f"removals set aside in {spool} (*.bad), forgotten after a day: 1" in done.stderr
+    assert json.loads(multinet("status", "-o", "json", **places).stdout)["setAsideRemovals"] == 1
+    explained = multinet("explain", "default/web", **places)
+    assert "net1" in explained.stdout and str(files.socket) in explained.stdout

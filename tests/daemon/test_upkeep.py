@@ -123,6 +123,24 @@ class TestSpoolThatIsDrained:
         assert site.app.spool.pending() == []
         site.assert_clean(*sandboxes.values())
 
+    def test_what_was_set_aside_long_ago_goes(self, site: Site, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        os.makedirs(site.options.spool)
+        young, old = (os.path.join(site.options.spool, f"{number}.del.bad") for number in (1, 2))
+        for path in (young, old):
+            with open(path, "wb"):
+                pass
+        os.utime(old, (0, 0))
+        again = Background(
+            site.app.handler, site.app.service, site.app.spool, Periods(spool=0.01, aside=0.01)
+        )
+        again.start()
+        try:
+            site.wait_for(lambda: f"removed {old}" in caplog.text)
+        finally:
+            again.stop()
+        assert os.listdir(site.options.spool) == [os.path.basename(young)]
+
     def test_only_removals_are_carried_out(self, site: Site) -> None:
         sandbox = site.lab.sandbox()
         site.app.spool.put(encode_request(site.request("ADD", netns=sandbox)))
