@@ -17,7 +17,7 @@ multinet uninstall
 multinet uninstall --purge   # the journal too, once nothing is attached"""
 
 _FILES = ("journal.db", "journal.db-wal", "journal.db-shm", "node.json")
-_FOLDERS = ("spool", "turns", "dhcp")
+_FOLDERS = ("spool", "turns", "dhcp", "certificates")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

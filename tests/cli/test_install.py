@@ -159,6 +159,8 @@ def test_purge_waits_for_spooled_removals_and_for_the_daemon(files) -> None:
         done = files.uninstall("--purge")
         assert done.stderr == f"multinet: --purge: a daemon is serving {files.socket}: stop it first\n"
     (files.state_dir / "notes").write_text("mine")
+    (files.state_dir / "certificates").mkdir()  # with a private key in it
+    (files.state_dir / "certificates" / "multus-client-current.pem").write_text("key")
     assert files.uninstall("--purge").returncode == 0
     assert os.listdir(files.state_dir) == ["notes"]
 
