@@ -217,6 +217,13 @@ class Kernel:
             stack = self._local.stack = NetworkStack(self.host_netns, self._home)
         return stack
 
+    def leave(self) -> None:
+        """Close the socket that this thread keeps of the host; for threads that end before the process does."""
+        stack: NetworkStack | None = getattr(self._local, "stack", None)
+        if stack is not None:
+            del self._local.stack
+            stack.close()
+
     def open(self, netns: Netns) -> NetworkStack:
         """A stack for a sandbox; the caller closes it."""
         return NetworkStack(netns, self._home)

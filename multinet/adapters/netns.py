@@ -68,6 +68,10 @@ class Netns:
             raise CNIError(Code.INVALID_NETNS, f'failed to open netns "{path}": {problem.format(path=path)}')
         return cls(fd, path)
 
+    def reopened(self) -> Netns:
+        """The same namespace by an open file of its own: a lock on one isn't held by the other."""
+        return Netns(os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC), self.path)
+
     def close(self) -> None:
         """Give up the descriptor; safe to repeat."""
         if self.fd >= 0:

@@ -76,6 +76,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """An attachment fails when its network names a resource and the pod has no device left of it; without, only
     those fail whose plugins can do nothing without a device.
     """
+    sequential_attachments: bool = False
+    """External plugins of a pod's networks run one after another, in the order of the networks; without, those of
+    networks that don't name one another's interfaces run at once.
+    """
     log_level: str = "panic"
     log_file: str = ""
     log_to_stderr: bool = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -53,10 +53,27 @@ class Attachments:
         self._device_files = device_files or DeviceInfoFiles()
 
     def node(self, call: Call) -> Node:
-        """The node as one call may use it."""
+        """The node as one call may use it, for one thing after another."""
         node = self._node(call.netns, call.sandbox(self.kernel), call.cancelled)
         node.occupied = call.occupied
         return node
+
+    @contextmanager
+    def node_apart(self, call: Call) -> Iterator[Node]:
+        """The node for one of several attachments of the call that are made at once, in a thread of its own.
+
+        What is to be waited for is waited for there. Sockets and namespace are this thread's, to its end.
+        """
+        with ExitStack() as opened:
+            opened.callback(self.kernel.leave)
+            netns = sandbox = None
+            if call.netns is not None:
+                netns = opened.enter_context(call.netns.reopened())
+                if netns != self.kernel.host_netns:
+                    sandbox = opened.enter_context(self.kernel.open(netns))
+            node = self._node(netns, sandbox, call.cancelled)
+            node.occupied, node.alone = call.occupied, False
+            yield node
 
     def require_free(self, ifnames: Collection[str], call: Call) -> None:
         """None of the names is taken in the sandbox. Raises CNIError code 100.
@@ -77,14 +94,17 @@ class Attachments:
             )
 
     def attach(
-        self, record: AttachmentRecord, network: NetworkList, call: Call, begun: list[AttachmentRecord]
+        self,
+        record: AttachmentRecord,
+        network: NetworkList,
+        call: Call,
+        node: Node,
+        begun: list[AttachmentRecord],
     ) -> None:
-        """Make it; ``begun`` gets the record, with the result and what was applied.
+        """Make it on ``node``, which is the call's; ``begun`` gets the record, with the result and what was applied.
 
         Raises CNIError; then the record says how far it came, for ``detach_all``.
         """
-        node = self.node(call)
-        node.waits = call.waits
         executor = DelegateExecutor(node)
         begun.append(record)
         result: dict[str, Any] | None = None

@@ -118,7 +118,7 @@ class Completion:
         require_executables([one.network for one in loaded], path)
         begun = attaching.begin(pod, plan, loaded, settings, call, path)
         with self._left_as_it_was(standing, call), attaching.all_or_none(begun, call) as made:
-            results = [attached(standing), *attaching.attach(begun, call, made)]
+            results = [attached(standing), *attaching.attach(begun, settings, call, made)]
             attaching.settle(pod, (standing, *made), results, call)
         return tuple(record.ifname for record in made)
 

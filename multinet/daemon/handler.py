@@ -93,7 +93,7 @@ class Handler:
         require_executables([one.network for one in loaded], path)
         begun = self._attaching.begin(pod, plan, loaded, settings, call, path)
         with self._attaching.all_or_none(begun, call) as made:
-            results = self._attaching.attach(begun, call, made)
+            results = self._attaching.attach(begun, settings, call, made)
             answer = results[0].result.as_version(call.cni_version)
             self._attaching.settle(pod, made, results, call)
         self._events.added(pod, made)

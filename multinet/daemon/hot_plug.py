@@ -75,7 +75,9 @@ class HotPlug:
         shared.journal.begin([record])
         with shared.attaching.all_or_none([(record, network)], call) as made:
             shared.attachments.require_free([record.ifname], call)
-            shared.attachments.attach(record, network, call, made)
+            node = shared.attachments.node(call)
+            node.waits = call.waits
+            shared.attachments.attach(record, network, call, node, made)
             shared.journal.ready(made)
             call.await_links()
         shared.events.added(pod, made)

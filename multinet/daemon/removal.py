@@ -49,7 +49,8 @@ class Removal:
         """Remove what of ``records`` a failed ADD has begun; what is still there is said in ``failure``."""
         there = self._journal.of(records[0].container_id)
         failures = self._remover(len(records) == len(there))(begun, sandbox)
-        untouched = records[len(begun) :]
+        touched = {record.ifname for record in begun}
+        untouched = [record for record in records if record.ifname not in touched]
         self._settle([*begun, *untouched], failures)
         if failures and isinstance(failure, CNIError):
             left = "; ".join(f"{ifname} could not be removed: {error}" for ifname, error in failures.items())

@@ -14,6 +14,7 @@ from multinet.daemon.inherited import Inherited
 from multinet.daemon.late_status import LateStatus
 from multinet.daemon.recent_failures import RecentFailures
 from multinet.daemon.removal import Removal
+from multinet.daemon.steps import Threads
 from multinet.ports import Cluster, Journal
 
 
@@ -29,6 +30,7 @@ class Shared:
     events: PodEvents = field(default_factory=lambda: PodEvents(NoEvents()))
     failures: RecentFailures = field(default_factory=RecentFailures)
     late: LateStatus = field(default_factory=LateStatus)
+    threads: Threads = field(default_factory=Threads)
     turns: Turns = field(default_factory=Turns)
     """Calls of one container come one after another."""
     adding: Gate = field(default_factory=Gate)
@@ -37,7 +39,7 @@ class Shared:
     @property
     def attaching(self) -> Attaching:
         """Makes attachments."""
-        return Attaching(self.cluster, self.journal, self.attachments, self.devices, self.late)
+        return Attaching(self.cluster, self.journal, self.attachments, self.devices, self.late, self.threads)
 
     @property
     def removal(self) -> Removal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fcntl import LOCK_EX, flock
+from fcntl import LOCK_EX, LOCK_UN, flock
 
 from multinet.adapters.kernel import Kernel, NetworkStack
 from multinet.adapters.netns import Netns
@@ -39,6 +39,8 @@ class Node:
     waits: list[Callable[[], None]] | None = None
     """Where to leave what is still to be waited for; None: it is waited for at once."""
     host_files: HostFiles = OWN_FILES
+    alone: bool = True
+    """Whether the caller sees to it that nothing else is attached to ``netns`` meanwhile."""
 
     @contextmanager
     def scene(self, call: PluginCall, owner: Owner) -> Iterator[Scene]:
@@ -67,13 +69,19 @@ class Node:
     @contextmanager
     def turn(self, scene: Scene) -> Iterator[None]:
         """Alone in a sandbox among the plugins that decide by what is there (which table is free): a lock on the
-        namespace, as the reference plugin sbr takes it. The daemon's containers have turns of their own.
+        namespace, as the reference plugin sbr takes it. The daemon's containers have turns of their own, which do
+        for attachments that are made one after another.
         """
-        if self.netns is not None or self.sandbox is not None or scene.sandbox is None:
+        in_turn = self.alone and (self.netns is not None or self.sandbox is not None)
+        if in_turn or scene.sandbox is None:
             yield
             return
-        flock(scene.sandbox.netns.fd, LOCK_EX)  # it ends with the descriptor, which is this call's
-        yield
+        fd = scene.sandbox.netns.fd
+        flock(fd, LOCK_EX)
+        try:
+            yield
+        finally:
+            flock(fd, LOCK_UN)
 
     def _scene(self, call: PluginCall, owner: Owner, sandbox: NetworkStack | None) -> Scene:
         host = self.kernel.host

@@ -18,7 +18,8 @@ def l2(bridge: str = "br1", **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def four(site: Site) -> Any:
-    """A pod of four external attachments; the third is a chain of two."""
+    """A pod of four external attachments, one after another; the third is a chain of two."""
+    site.conf["sequentialAttachments"] = True
     rec = site.recorders
     for name in ("p0", "p1", "p2", "p3", "q2"):
         rec.make(name)
