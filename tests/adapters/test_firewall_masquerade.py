@@ -134,7 +134,7 @@ def test_traffic_leaving_the_subnet_takes_the_hosts_address(
 def test_multicast_keeps_its_source(town: Town, backend: Backend, version: int) -> None:
     # The host's own multicast passes the same hook; a source in our sets is all the rule looks at.
     source = {4: "10.1.0.9", 6: "fd01::9"}[version]
-    town.lab.ip("addr", "add", f"{source}/{ {4: 32, 6: 128}[version] }", "dev", "lo")
+    town.lab.ip("addr", "add", *{4: (f"{source}/32",), 6: (f"{source}/128", "nodad")}[version], "dev", "lo")
     town.firewall.apply([Masquerade(cidr=f"{source}/{LENGTH[version]}", owner=A, backend=backend)])
     assert town.seen(town.host, source, town.outside, OUTSIDE[version]) == HOST[version]
     assert _multicast_source(town, source, version) == source

@@ -429,7 +429,7 @@ def test_a_daemon_that_does_not_answer_in_time(shim: Shim, daemon: Daemon, verb:
     start = time.monotonic()
     done = shim.run(verb, MULTINET_TIMEOUT="0.3")
     over.set()
-    assert time.monotonic() - start >= 0.3
+    assert time.monotonic() - start >= 0.299  # the shim's clock has whole milliseconds
     code = 50 if verb == "STATUS" else 11
     assert is_error(done, code, f"multinet daemon at {shim.socket} gave no answer within 0.300 s")
     assert daemon.requests[0].time_limit_ms == 300
