@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 SUMMARY = "Judge definitions and pods before Kubernetes stores them, until SIGTERM."
 EXAMPLE = """\
 multinet admission --certificate /tls/tls.crt --key /tls/tls.key
-multinet admission --certificate /tls/tls.crt --key /tls/tls.key --privileged-paths \\
-    --privileged-types host-device,sriov --privileged-namespaces infra"""
+multinet admission --certificate tls.crt --key tls.key --privileged-types host-device --privileged-namespaces infra"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

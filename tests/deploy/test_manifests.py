@@ -15,6 +15,7 @@ import yaml
 
 from multinet.adapters.kubernetes_objects import DEFINITIONS
 from multinet.adapters.kubernetes_rbac import ROLES, granted
+from multinet.cli.admission import add_arguments as admission_arguments
 from multinet.cli.approve_certificates import add_arguments as approver_arguments
 from multinet.cli.daemon import add_arguments as daemon_arguments
 from multinet.cli.install import add_arguments as install_arguments
@@ -33,6 +34,14 @@ CERTIFICATES = (
     "certificates.enabled=true",
     "certificates.bootstrapSecret=multinet-bootstrap",
     "approver.enabled=true",
+)
+ADMISSION = (
+    "admission.enabled=true",
+    "admission.secret=multinet-tls",
+    "admission.caBundle=Q0E=",
+    "admission.privilegedTypes={host-device,sriov}",
+    "admission.privilegedNamespaces={infra}",
+    "admission.privilegedPaths=true",
 )
 OLDEST, NEWEST = (kubernetes_validate.utils.all_versions()[end] for end in (0, -1))
 """Kubernetes versions whose schema there is."""
@@ -78,7 +87,7 @@ def by_name(found: Objects) -> Objects:
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize(
-    "values", [(), ("uninstall.enabled=true",), K3S, ("serviceAccount.name=other",), CERTIFICATES]
+    "values", [(), ("uninstall.enabled=true",), K3S, ("serviceAccount.name=other",), CERTIFICATES, ADMISSION]
 )
 def test_every_object_keeps_to_the_schema_of_kubernetes(
     rendered: Helm, version: str, values: tuple[str, ...]
@@ -128,6 +137,8 @@ def test_the_chart_is_of_this_version() -> None:
         ("certificates.enabled=true", "/certificates/bootstrapSecret"),
         ("certificates.seconds=599", "/certificates/seconds"),
         ("certificates.bootstrapSecret=A_b", "/certificates/bootstrapSecret"),
+        ("admission.enabled=true", "/admission/secret"),
+        ("admission.caBundle=-----BEGIN", "/admission/caBundle"),
         ("approver.replicas=2", "replicas"),
     ],
 )
@@ -342,3 +353,56 @@ def test_the_approver_has_its_own_role_and_no_privilege(rendered: Helm) -> None:
 def test_the_approver_goes_with_the_daemon(rendered: Helm) -> None:
     found = rendered(*CERTIFICATES, "uninstall.enabled=true")
     assert {name for kind, name in found if kind in ("Deployment", "DaemonSet")} == {"multinet-uninstall"}
+
+
+def test_the_webhook_is_asked_and_never_in_the_way(rendered: Helm) -> None:
+    """8.E: what the apiserver is told to ask is what is served, by a pod with no privilege."""
+    found = rendered(*ADMISSION)
+    assert allowed(found["ClusterRole", "multinet-admission"]) == {
+        ("k8s.cni.cncf.io", "network-attachment-definitions", verb) for verb in ("list", "watch")
+    }
+    service = found["Service", "multinet-admission"]
+    deployment = found["Deployment", "multinet-admission"]["spec"]
+    assert service["spec"]["selector"] == deployment["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"] == deployment["selector"]["matchLabels"]
+    rules = {}
+    for webhook in webhooks(found):
+        client = webhook["clientConfig"]
+        assert client["service"]["name"] == service["metadata"]["name"]
+        assert client["service"]["namespace"] == service["metadata"]["namespace"]
+        assert (client["caBundle"], webhook["failurePolicy"]) == ("Q0E=", "Ignore")
+        (rule,) = webhook["rules"]
+        rules[client["service"]["path"]] = (rule["apiGroups"], rule["resources"], rule["operations"])
+    assert rules == {
+        "/validate": (["k8s.cni.cncf.io"], [DEFINITIONS.name], ["CREATE", "UPDATE"]),
+        "/pods": ([""], ["pods"], ["CREATE"]),
+    }
+    (container,) = deployment["template"]["spec"]["containers"]
+    program, command, *options = [*container["command"], *container["args"]]
+    assert (program, command) == ("multinet", "admission")
+    parser = Parser("multinet", "", "")
+    admission_arguments(parser)
+    parsed = parser.parse_args(options)
+    assert (parsed.privileged_types, parsed.privileged_namespaces) == ("host-device,sriov", "infra")
+    assert (parsed.privileged_paths, parsed.namespace_isolation) == (True, "on")
+    assert parsed.listen.rpartition(":")[2] == str(container["ports"][0]["containerPort"])
+    context = container["securityContext"]
+    assert (context["runAsNonRoot"], context["capabilities"]) == (True, {"drop": ["ALL"]})
+
+
+def webhooks(found: Objects) -> list[Object]:
+    configured: list[Object] = found["ValidatingWebhookConfiguration", "multinet"]["webhooks"]
+    return configured
+
+
+def test_only_definitions_may_wait_for_the_webhook(rendered: Helm) -> None:
+    found = rendered(*ADMISSION, "admission.failurePolicy=Fail")
+    policies = {one["clientConfig"]["service"]["path"]: one["failurePolicy"] for one in webhooks(found)}
+    assert policies == {"/validate": "Fail", "/pods": "Ignore"}
+
+
+def test_the_webhook_is_there_only_if_it_is_wanted(rendered: Helm) -> None:
+    for values in ((), (*ADMISSION, "uninstall.enabled=true")):
+        assert not [
+            one for one in rendered(*values) if "admission" in one[1] or one[0].endswith("Configuration")
+        ]

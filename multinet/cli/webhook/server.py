@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 from multinet.cli.webhook.review import BadReview, Question, Verdict, answer, read_question
@@ -73,6 +74,10 @@ class WebhookServer(ThreadingHTTPServer):
         self._certificate = certificate
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
         super().__init__((host, port), _Exchange)
+
+    def server_bind(self) -> None:
+        """Without looking up the name of the own address, which nobody needs and which may take long."""
+        TCPServer.server_bind(self)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """A connection; its handshake is its thread's business."""
