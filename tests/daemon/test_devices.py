@@ -89,8 +89,12 @@ def info_files(site: Site) -> list[str]:
 
 
 def added(site: Site, kind: str = "sriov") -> list[dict[str, Any]]:
-    """The configurations of the plugin's ADDs."""
-    return [call.conf for call in site.recorders.calls if (call.plugin, call.verb) == (kind, "ADD")]
+    """The configurations of the plugin's ADDs, by interface: networks are attached at once."""
+    return [
+        call.conf
+        for call in sorted(site.recorders.calls, key=lambda call: call.env["CNI_IFNAME"])
+        if (call.plugin, call.verb) == (kind, "ADD")
+    ]
 
 
 def devices_of(site: Site, kind: str = "sriov") -> list[str]:
