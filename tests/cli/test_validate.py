@@ -411,6 +411,29 @@ def test_what_annotations_get_wrong(validate, annotations: dict, severity: str, 
     assert line.startswith(f"web.json:1: {severity}: Pod default/web: {expected}")
 
 
+@pytest.mark.parametrize(
+    ("allowed", "code", "expected"),
+    [
+        ("default", 0, None),
+        ("*", 0, None),
+        ("team-a", 1, "web.json:1: error: Pod default/web: "),
+        (
+            "team-a default",
+            1,
+            'error: NetworkAttachmentDefinition other/lan: $.metadata.annotations["multinet.dev/',
+        ),
+    ],
+)
+def test_a_definition_says_who_may_use_it(validate, allowed: str, code: int, expected: str | None) -> None:
+    annotation = f'annotations: {{"multinet.dev/allowed-namespaces": "{allowed}"}}'
+    nad = definition({"type": "bridge"}).replace(
+        "name: lan", f"name: lan\n  namespace: other\n  {annotation}"
+    )
+    found_code, found = validate(a_yaml=nad, web_json=pod("other/lan"))
+    assert found_code == code
+    assert (found == []) if expected is None else any(expected in line for line in found)
+
+
 def test_annotations_of_others_and_what_was_written_say_nothing(validate) -> None:
     annotations = {
         "k8s.v1.cni.cncf.io/network-status": "[]",
