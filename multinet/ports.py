@@ -198,6 +198,35 @@ class Firewall(Protocol):
         ifname)."""
 
 
+class Measures(Protocol):
+    """What is told of each call as it ends. Telling never fails and never waits; ``code`` is 0 for success."""
+
+    def request(self, kind: str, verb: str, seconds: float, code: int) -> None:
+        """A whole call: for a ``pod``, for one ``attachment`` (plugged in or out), or for one ``plugin`` alone."""
+
+    def plugin(self, kind: str, verb: str, seconds: float, code: int) -> None:
+        """One verb of one plugin of the type ``kind``, in process or as an executable."""
+
+    def multus(self, handler: str, method: str, status: int) -> None:
+        """A reply on Multus' socket, by path."""
+
+
+class Unmeasured:
+    """Nobody wants to know."""
+
+    def request(self, kind: str, verb: str, seconds: float, code: int) -> None:
+        """See Measures."""
+
+    def plugin(self, kind: str, verb: str, seconds: float, code: int) -> None:
+        """See Measures."""
+
+    def multus(self, handler: str, method: str, status: int) -> None:
+        """See Measures."""
+
+
+UNMEASURED = Unmeasured()
+
+
 def never() -> bool:
     """No: for callers that can't hang up."""
     return False

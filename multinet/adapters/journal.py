@@ -93,6 +93,18 @@ class SqliteJournal:
         """Every row, by container and position."""
         return self._read("ORDER BY container_id, position", ())
 
+    def phases(self) -> dict[str, int]:
+        """How many rows are in which phase, without reading them. Raises CNIError code 5."""
+        found = dict.fromkeys(("adding", "ready", "deleting"), 0)
+        with self._lock:
+            try:
+                rows = self._database.execute(
+                    "SELECT phase, count(*) FROM attachments GROUP BY phase"
+                ).fetchall()
+            except sqlite3.Error as error:
+                raise CNIError(Code.IO_FAILURE, f"cannot read journal {self.path}: {error}") from None
+        return found | dict(rows)
+
     def doubtful(self) -> frozenset[str]:
         """Containers that the last list of the runtime lacked."""
         with self._lock:

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="multinet",
         help="the plugin to be: multinet, or a delegate such as bridge (default: %(default)s)",
     )
-    add_node_arguments(parser, without=("socket", "multus_socket", "workers"))
+    add_node_arguments(parser, without=("socket", "multus_socket", "metrics", "workers"))
     add_log_level(parser, "warning")
 
 

@@ -26,6 +26,21 @@ class _Flag(NamedTuple):
     choices: tuple[str, ...] | None = None
     most: int = 1024
     """Of a number."""
+    parse: Callable[[str], str] | None = None
+    """Refuses a text that can't be."""
+
+
+def _listening(text: str) -> str:
+    from multinet.core.listening import listening_address
+
+    try:
+        if text:
+            listening_address(text)
+    except ValueError as error:
+        from argparse import ArgumentTypeError  # as below
+
+        raise ArgumentTypeError(str(error)) from None
+    return text
 
 
 NODE_FLAGS = (
@@ -85,6 +100,12 @@ NODE_FLAGS = (
         "warnings",
         choices=("warnings", "all", "none"),
     ),
+    _Flag(
+        "metrics",
+        "[ADDRESS:]PORT",
+        "serve metrics for Prometheus there, over HTTP (default: none; PORT alone: on all addresses)",
+        parse=_listening,
+    ),
     _Flag("workers", "N", "calls served at the same time", 8),
 )
 
@@ -97,7 +118,7 @@ def add_node_arguments(parser: argparse.ArgumentParser, without: tuple[str, ...]
             parser.add_argument(
                 f"--{flag.name.replace('_', '-')}",
                 metavar=flag.metavar,
-                type=_numbers(flag.most) if numeric else str,
+                type=_numbers(flag.most) if numeric else flag.parse or str,
                 default=flag.default,
                 choices=flag.choices,
                 help=flag.meaning + (" (default: %(default)s)" if flag.default else ""),

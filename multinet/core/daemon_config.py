@@ -27,6 +27,7 @@ GENERATED_NAME = "multus-cni-network"
 _DEFAULT_SOCKET_DIR = "/run/multus/"
 _DEFAULT_CNI_CONFIG_DIR = "/etc/cni/net.d"
 _MOST_WORKERS = 8
+_HIGHEST_PORT = 65535
 _LOG_LEVELS = {"panic": "error", "error": "error", "verbose": "info", "debug": "debug"}
 _NOT_OVERRIDDEN = frozenset(
     (
@@ -38,7 +39,6 @@ _NOT_OVERRIDDEN = frozenset(
 _INSTEAD = {
     "logFile": "multinet logs to standard error, which its supervisor keeps and rotates",
     "logOptions": "multinet logs to standard error, which its supervisor keeps and rotates",
-    "metricsPort": "multinet has no metrics of its own yet",
     "enablePprof": "there is no profiler inside the daemon: look at it from outside, by py-spy for instance",
     "daemonSocketDir": "shims are told by multinet install --socket where the daemon is",
 }
@@ -117,6 +117,9 @@ def _node_options(file: _File) -> dict[str, str]:
     limit = file.connection_limit
     if limit is not None and limit <= 0:
         raise InvalidConfig("$.connectionLimit", f"connection limit must be greater than 0, got {limit}")
+    port = file.metrics_port or 0
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise InvalidConfig("$.metricsPort", f"{port} is no port from 1 to {_HIGHEST_PORT}, nor 0 for none")
     socket_dir = file.socket_dir or (_DEFAULT_SOCKET_DIR if file.generates else "")
     found = {
         "multus-socket": f"{socket_dir.rstrip('/')}/multus.sock" if socket_dir else "",
@@ -126,6 +129,7 @@ def _node_options(file: _File) -> dict[str, str]:
         "multus-cni-dir": file.cni_dir,
         "bin-dir": file.bin_dir,
         "log-level": _LOG_LEVELS.get(file.log_level.lower(), ""),
+        "metrics": str(port) if port else "",
         "workers": str(min(limit, _MOST_WORKERS)) if limit else "",
     }
     return {name: value for name, value in found.items() if value}

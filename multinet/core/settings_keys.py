@@ -24,7 +24,7 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "socketDir": f"{_DAEMON}: set its --multus-socket",
     "chrootDir": f"{_DAEMON}: set its --host-root",
     "connectionLimit": f"{_DAEMON}: set its --workers",
-    "metricsPort": _DAEMON,
+    "metricsPort": f"{_DAEMON}: set its --metrics",
     "enablePprof": "there is no profiler inside the daemon: look at it from outside, by py-spy for instance",
     "perNodeCertificate": _DAEMON,
     "multusConfigFile": _GENERATOR,

@@ -21,9 +21,12 @@ from multinet.daemon.server import Server
 from multinet.delegates.dhcp import dhcp
 from multinet.delegates.dhcp_interface import PodInterfaces
 from multinet.dhcp.keeper import Keeper
+from multinet.ports import UNMEASURED
 from multinet.sdk import registry
 
 if TYPE_CHECKING:
+    from multinet.daemon.metrics.listener import MetricsListener
+    from multinet.daemon.metrics.measurements import Measurements
     from multinet.daemon.multus_api.api import MultusApi
 
 _log = logging.getLogger(__name__)
@@ -50,7 +53,9 @@ def multus_api(application: Application) -> MultusApi | None:
     from multinet.daemon.multus_api.api import MultusApi
 
     hot_plug = HotPlug(application.shared, options.bin_dir)
-    return MultusApi(application.service, application.handler, hot_plug, options.plugin_path[0])
+    return MultusApi(
+        application.service, application.handler, hot_plug, options.plugin_path[0], application.measures
+    )
 
 
 def run_daemon(options: Options, plan: SafetyPlan) -> None:
@@ -58,7 +63,8 @@ def run_daemon(options: Options, plan: SafetyPlan) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    application = Application(options)
+    measurements = _measurements(options)
+    application = Application(options, measures=measurements or UNMEASURED)
     leases = Keeper(options.leases, PodInterfaces())
     try:
         application.access.start()
@@ -69,6 +75,7 @@ def run_daemon(options: Options, plan: SafetyPlan) -> None:
         own = own_door(application, safety)
         doors = [own, *([Door(options.multus_socket, api.exchange)] if api else [])]
         server = Server(doors, workers=options.workers, inherited=inherited_listeners())
+        metrics = _metrics(measurements, application, server, safety, leases)
         _catch_up(application)
         runtime = CriSandboxes(plan.boot.runtime_socket if plan.boot else "")
         orphans = Orphans(application.shared, runtime)
@@ -76,11 +83,15 @@ def run_daemon(options: Options, plan: SafetyPlan) -> None:
         server.start()
         background.start()
         safety.start()
+        if metrics:
+            metrics.start()
         _log.info("serving on %s", options.socket)
         notify("READY=1")
         stop.wait()
         _log.info("stopping")
         notify("STOPPING=1")
+        if metrics:
+            metrics.stop()
         safety.stop()
         if api:
             api.retire()
@@ -89,6 +100,32 @@ def run_daemon(options: Options, plan: SafetyPlan) -> None:
     finally:
         leases.stop()
         application.close()
+
+
+def _measurements(options: Options) -> Measurements | None:
+    if not options.metrics:
+        return None
+    # The library is 4 MB that nobody else needs.
+    from multinet.daemon.metrics.measurements import Measurements
+
+    return Measurements()
+
+
+def _metrics(
+    measurements: Measurements | None,
+    application: Application,
+    server: Server,
+    safety: Safety,
+    leases: Keeper,
+) -> MetricsListener | None:
+    """What serves the metrics. Raises CNIError code 5 when it can't listen there."""
+    if measurements is None:
+        return None
+    from multinet.daemon.metrics.listener import MetricsListener
+    from multinet.daemon.metrics.node_facts import NodeFacts
+
+    measurements.registry.register(NodeFacts(application, server, safety, leases).collector())
+    return MetricsListener(application.options.metrics, measurements.registry)
 
 
 def _catch_up(application: Application) -> None:

@@ -21,6 +21,8 @@ from multinet.daemon.options import Options
 from multinet.daemon.remembered import Remembered
 from multinet.daemon.service import Service
 from multinet.daemon.shared import Shared
+from multinet.ports import UNMEASURED, Measures
+from multinet.sdk.measured import MeasuredExecutor
 
 __all__ = ["Application"]
 
@@ -32,20 +34,25 @@ class Application:
     """Handler and service over real adapters: what daemon and inline calls have in common."""
 
     def __init__(
-        self, options: Options, host: Netns | None = None, access: ClusterAccess | None = None
+        self,
+        options: Options,
+        host: Netns | None = None,
+        access: ClusterAccess | None = None,
+        measures: Measures = UNMEASURED,
     ) -> None:
         """``host`` is the node's own namespace, the caller's by default; ``access``, which is closed with the
-        application, the cluster that ``options`` name.
+        application, the cluster that ``options`` name; ``measures`` is told of calls.
 
         Raises CNIError when the journal or the cluster can't be opened.
         """
         self.options = options
+        self.measures = measures
         self.access = access or open_cluster(options)
         self.cluster = self.access.cluster
         self.journal = SqliteJournal(options.journal)
         kernel = Kernel(host)
         runner = ExecutableRunner(root=options.host_root)
-        plugins = InNamespace(host, runner) if host else runner
+        plugins = MeasuredExecutor(InNamespace(host, runner) if host else runner, measures)
         self._firewall = HostFirewall(kernel.host_netns)
         backend = Remembered(lambda: choose_backend(kernel.host_netns), _BACKEND_SECONDS)
         files = options.device_files
@@ -54,13 +61,13 @@ class Application:
         self.shared = Shared(
             self.cluster,
             self.journal,
-            Attachments(kernel, self._firewall, plugins, backend, files),
+            Attachments(kernel, self._firewall, plugins, backend, files, measures),
             Inherited(self.journal, options.multus_cni_dir, options.plugin_path),
             DeviceDesk(source, self.journal, files, sandbox_is_gone, events),
             events,
         )
         self.handler = Handler(self.shared, options.defaults)
-        self.service = Service(self.handler, options.overrides)
+        self.service = Service(self.handler, options.overrides, measures)
         self.spool = Spool(options.spool)
 
     def close(self) -> None:

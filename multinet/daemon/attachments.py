@@ -24,7 +24,7 @@ from multinet.daemon.former import FormerPlugins
 from multinet.engine.facts import Facts
 from multinet.engine.remove import drop_sandbox_links
 from multinet.engine.scene import Scene
-from multinet.ports import Firewall
+from multinet.ports import UNMEASURED, Firewall, Measures
 from multinet.sdk.executor import DelegateExecutor, runs_in_process
 from multinet.sdk.ipam_source import needs_link
 from multinet.sdk.node import Node
@@ -45,12 +45,14 @@ class Attachments:
         external: Executor,
         masquerade_backend: Callable[[], str],
         device_files: DeviceInfoFiles | None = None,
+        measures: Measures = UNMEASURED,
     ) -> None:
         self.kernel = kernel
         self._firewall = firewall
         self._external = external
         self._masquerade_backend = masquerade_backend
         self._device_files = device_files or DeviceInfoFiles()
+        self._measures = measures
 
     def node(self, call: Call) -> Node:
         """The node as one call may use it, for one thing after another."""
@@ -250,6 +252,7 @@ class Attachments:
             netns,
             sandbox,
             cancelled,
+            measures=self._measures,
         )
 
 

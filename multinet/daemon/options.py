@@ -59,6 +59,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Which events pods get; see ``daemon.events``."""
     overrides: dict[str, Any] = {}
     """Keys of the meta-plugin's configuration that count before a call's own."""
+    metrics: str = ""
+    """Where metrics are served, as ``PORT`` or ``ADDRESS:PORT``. Empty: nowhere, and none are kept."""
     workers: int = 8
 
     @property

@@ -107,6 +107,13 @@ class Server:
             ]
             opened.pop_all()
 
+    def waiting(self) -> dict[str, int]:
+        """How many calls wait for a worker now: ``calls`` for pods (a removal waits there, too), ``plugins`` called
+        by their own names, ``removals``.
+        """
+        queues = {"calls": self._calls, "plugins": self._nested, "removals": self._removals}
+        return {name: calls.qsize() for name, calls in queues.items()}
+
     def start(self) -> None:
         """Begin to serve; returns at once."""
         self._acceptor = threading.Thread(target=self._accept, name="accept", daemon=True)

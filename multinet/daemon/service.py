@@ -14,9 +14,14 @@ from multinet.cni.errors import CNIError, Code
 from multinet.daemon.call import Call
 from multinet.daemon.handler import Handler
 from multinet.daemon.networks import META_TYPES
+from multinet.ports import UNMEASURED, Measures
+from multinet.sdk.measured import measured
 from multinet.wire.message import Request, Response
 
 _log = logging.getLogger(__name__)
+
+DELEGATE = "delegate"
+"""The program that calls for single attachments are told to come from."""
 
 Act = Callable[[Call], dict[str, Any] | None]
 """What is done about a call; the result object of an ADD. Raises CNIError."""
@@ -25,8 +30,14 @@ Act = Callable[[Call], dict[str, Any] | None]
 class Service:
     """Answers requests by a handler."""
 
-    def __init__(self, handler: Handler, overrides: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        overrides: Mapping[str, Any] | None = None,
+        measures: Measures = UNMEASURED,
+    ) -> None:
         """``overrides`` are keys of the node's configuration that count before those of the meta-plugin's own."""
+        self._measures = measures
         self._handler = handler
         self._overrides = dict(overrides or {})
 
@@ -62,6 +73,17 @@ class Service:
         cancel_fd: int | None = None,
     ) -> dict[str, Any] | None:
         """``act`` on the request, and log how it went. Raises CNIError and nothing else."""
+        with measured(self._measures.request, _kind(request.program), request.env.get("CNI_COMMAND", "")):
+            return self._carried_out(request, act, netns_fd, cancelled, cancel_fd)
+
+    def _carried_out(
+        self,
+        request: Request,
+        act: Act,
+        netns_fd: int | None,
+        cancelled: Callable[[], bool],
+        cancel_fd: int | None,
+    ) -> dict[str, Any] | None:
         started = time.monotonic()
         what = f"{request.program} {request.env.get('CNI_COMMAND')} {request.env.get('CNI_CONTAINERID', '')}"
         try:
@@ -85,6 +107,11 @@ class Service:
             raise CNIError(Code.INTERNAL, f"internal fault: {type(error).__name__}: {error}") from None
         _log.info("%s: done in %.1f ms", what, _ms(started))
         return result
+
+
+def _kind(program: str) -> str:
+    """What a call is for, as ``Measures.request`` has it."""
+    return "pod" if program in META_TYPES else "attachment" if program == DELEGATE else "plugin"
 
 
 def _ms(started: float) -> float:

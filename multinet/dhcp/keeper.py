@@ -12,7 +12,7 @@ import os
 import selectors
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import TypeVar
@@ -21,7 +21,7 @@ from multinet.adapters.netns import Netns
 from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import Owner
 from multinet.dhcp.answer import Answer
-from multinet.dhcp.client_values import Pace
+from multinet.dhcp.client_values import Pace, State
 from multinet.dhcp.holding import Holding, Interfaces
 from multinet.dhcp.lease import Lease
 from multinet.dhcp.link_socket import LinkSocket
@@ -137,6 +137,10 @@ class Keeper:
             return None if holding is None else holding.record
 
         return self._do(look)
+
+    def states(self) -> Counter[State]:
+        """How many leases are in which state. Raises CNIError when the thread has died."""
+        return self._do(lambda: Counter(one.client.state for one in self._holdings.values()))
 
     # In the thread
 

@@ -13,6 +13,7 @@ from multinet.cni.errors import CNIError, Code
 from multinet.core.desired import AnyItem
 from multinet.sdk import registry
 from multinet.sdk.later_changes import without_changed
+from multinet.sdk.measured import measured
 from multinet.sdk.node import Node
 from multinet.sdk.plugin import Plugin
 
@@ -55,6 +56,10 @@ class DelegateExecutor:
         return self._run_in_process(plugin, call)
 
     def _run_in_process(self, plugin: Plugin, call: PluginCall) -> dict[str, Any] | None:
+        with measured(self._node.measures.plugin, call.type, call.verb):
+            return self._carry_out(plugin, call)
+
+    def _carry_out(self, plugin: Plugin, call: PluginCall) -> dict[str, Any] | None:
         match call.verb:
             case "ADD":
                 outcome = plugin.add(call, self._node)

@@ -18,6 +18,7 @@ from multinet.sdk.delegate import DelegateConf
 from multinet.sdk.executor import is_pinned, located
 from multinet.sdk.ipam import member
 from multinet.sdk.ipam_plugin import IpamPlugin, previous_result, request_of, version_of
+from multinet.sdk.measured import measured
 from multinet.sdk.node import Node
 from multinet.sdk.previous import own_part
 
@@ -60,7 +61,7 @@ def ipam_source(call: PluginCall, conf: DelegateConf | None, node: Node) -> Ipam
         return None
     plugin = None if is_pinned(raw) else registry.plugin(kind)
     if isinstance(plugin, IpamPlugin):
-        return _InProcess(plugin.ipam, call, node)
+        return _InProcess(kind, plugin.ipam, call, node)
     if plugin is not None:
         raise CNIError(Code.INVALID_CONFIG, f'$.ipam.type: "{kind}" is no address manager')
     return _External(kind, call, node)
@@ -81,29 +82,39 @@ def _needs_link(ipam: Ipam) -> bool:
 
 
 class _InProcess:
-    def __init__(self, ipam: Ipam, call: PluginCall, node: Node) -> None:
+    def __init__(self, kind: str, ipam: Ipam, call: PluginCall, node: Node) -> None:
         self.needs_link = _needs_link(ipam)
+        self._kind = kind
+        self._tell = node.measures.plugin
         self._ipam = ipam
         self._call = call
         self._request = request_of(call, node)
 
     def allocate(self) -> Result:
-        return self._ipam.allocate(self._request)
+        with self._measured("ADD"):
+            return self._ipam.allocate(self._request)
 
     def release(self) -> None:
         deadline = _unhurried(self._call).deadline
-        self._ipam.release(msgspec.structs.replace(self._request, deadline=deadline, cancelled=never))
+        with self._measured("DEL"):
+            self._ipam.release(msgspec.structs.replace(self._request, deadline=deadline, cancelled=never))
 
     def check(self) -> list[Difference]:
         previous = previous_result(self._call.conf)
         own = own_part(previous, self._call.invocation.ifname) if previous else None
-        return self._ipam.check(self._request, own)
+        with self._measured("CHECK"):
+            return self._ipam.check(self._request, own)
 
     def collect(self, valid: Collection[tuple[str, str]]) -> None:
-        self._ipam.collect(self._request, valid)
+        with self._measured("GC"):
+            self._ipam.collect(self._request, valid)
 
     def status(self) -> None:
-        self._ipam.status(self._request)
+        with self._measured("STATUS"):
+            self._ipam.status(self._request)
+
+    def _measured(self, verb: str) -> measured:
+        return measured(self._tell, self._kind, verb)
 
 
 class _External:

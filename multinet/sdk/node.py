@@ -15,7 +15,7 @@ from multinet.core.desired import Owner
 from multinet.engine.facts import Facts
 from multinet.engine.host_files import OWN_FILES, HostFiles
 from multinet.engine.scene import Scene
-from multinet.ports import Firewall
+from multinet.ports import UNMEASURED, Firewall, Measures
 
 
 def _never() -> bool:
@@ -41,6 +41,8 @@ class Node:
     host_files: HostFiles = OWN_FILES
     alone: bool = True
     """Whether the caller sees to it that nothing else is attached to ``netns`` meanwhile."""
+    measures: Measures = UNMEASURED
+    """Who is told how long each plugin in process takes."""
 
     @contextmanager
     def scene(self, call: PluginCall, owner: Owner) -> Iterator[Scene]:

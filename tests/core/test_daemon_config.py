@@ -193,6 +193,12 @@ def test_no_object_at_all() -> None:
     assert refused([]) == "$: expected an object, got list"  # type: ignore[arg-type]
 
 
+def test_metrics_port() -> None:
+    assert read({"metricsPort": 9090}).options == {"metrics": "9090"}
+    with pytest.raises(InvalidConfig, match=r"\$\.metricsPort: 70000 is no port"):
+        read({"metricsPort": 70000})
+
+
 def test_options_of_our_own() -> None:
     """They count more than what Multus' keys come to."""
     raw = {"connectionLimit": 2, "multinet": {"stateDir": "/s", "workers": 5}}
@@ -202,7 +208,6 @@ def test_options_of_our_own() -> None:
 @pytest.mark.parametrize(
     ("raw", "text"),
     [
-        ({"metricsPort": 9090}, "$.metricsPort: has no effect"),
         ({"enablePprof": True}, "py-spy"),
         ({"logFile": "/var/log/m.log"}, "$.logFile: has no effect: multinet logs to standard error"),
         ({"logToStderr": False}, "$.logToStderr: has no effect"),

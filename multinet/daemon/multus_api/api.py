@@ -15,14 +15,16 @@ from multinet.daemon.call import Call
 from multinet.daemon.exchange import Exchange
 from multinet.daemon.handler import Handler
 from multinet.daemon.hot_plug import HotPlug
+from multinet.daemon.http_exchange import HttpExchange, HttpReply, HttpRequest, Pending
 from multinet.daemon.multus_api import message
-from multinet.daemon.multus_api.http import HttpExchange, HttpReply, HttpRequest, Pending
 from multinet.daemon.multus_api.message import Message
-from multinet.daemon.service import Act, Service
+from multinet.daemon.service import DELEGATE, Act, Service
+from multinet.ports import UNMEASURED, Measures
 
 _JSON = "application/json"
 _POD_FAULTS = (Code.POD, Code.CLUSTER)
 _NEWEST = "1.1.0"
+_PATHS = ("/cni", "/delegate", "/healthz", "/readyz")
 
 
 class MultusApi:
@@ -31,8 +33,16 @@ class MultusApi:
     Source: ``pkg/server`` of multus-cni 4.
     """
 
-    def __init__(self, service: Service, handler: Handler, hot_plug: HotPlug, bin_dir: str) -> None:
+    def __init__(
+        self,
+        service: Service,
+        handler: Handler,
+        hot_plug: HotPlug,
+        bin_dir: str,
+        measures: Measures = UNMEASURED,
+    ) -> None:
         """``bin_dir``: where plugins are looked for when the caller names no folder."""
+        self._measures = measures
         self._service = service
         self._handler = handler
         self._hot_plug = hot_plug
@@ -41,11 +51,27 @@ class MultusApi:
 
     def exchange(self) -> Exchange:
         """The dialogue of a new connection."""
-        return HttpExchange(self.route)
+        return HttpExchange(self.counted)
 
     def retire(self) -> None:
         """From now on ``/readyz`` says no."""
         self._is_ready = False
+
+    def counted(self, request: HttpRequest) -> HttpReply | Pending:
+        """As ``route``, and each reply is counted (multi-network 5.66)."""
+
+        def counted(reply: HttpReply) -> HttpReply:
+            self._measures.multus(handler, request.method, reply.status)
+            return reply
+
+        handler = request.path if request.path in _PATHS else "NotFound"
+        outcome = self.route(request)
+        if isinstance(outcome, HttpReply):
+            return counted(outcome)
+        run, refuse = outcome.run, outcome.refuse
+        return Pending(
+            outcome.verb, lambda *caller: counted(run(*caller)), lambda error: counted(refuse(error))
+        )
 
     def route(self, request: HttpRequest) -> HttpReply | Pending:
         """The reply, or what has to be done for it."""
@@ -55,8 +81,8 @@ class MultusApi:
             case "/cni" if request.method == "POST":
                 return self._task(request.body, message.VERBS_OF_CNI, "multus-shim", self._cni)
             case "/delegate" if request.method == "POST":
-                return self._task(request.body, message.VERBS_OF_DELEGATE, "delegate", self._delegate)
-            case "/healthz" | "/readyz" | "/cni" | "/delegate":
+                return self._task(request.body, message.VERBS_OF_DELEGATE, DELEGATE, self._delegate)
+            case path if path in _PATHS:
                 return HttpReply(405, b"Method not allowed\n")
         return HttpReply(404, b"404 page not found\n")
 

@@ -26,6 +26,8 @@ class HttpRequest(NamedTuple):
     path: str
     """Without query."""
     body: bytes
+    accept: str = ""
+    """Header Accept: which forms of an answer the caller takes."""
 
 
 class HttpReply(NamedTuple):
@@ -52,8 +54,10 @@ Route = Callable[[HttpRequest], HttpReply | Pending]
 class HttpExchange:
     """One request in, one reply out."""
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, body_limit: int = BODY_LIMIT) -> None:
+        """``body_limit``: bytes of a request's body, at most."""
         self._route = route
+        self._body_limit = body_limit
         self._connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_LIMIT)
         self._head: h11.Request | None = None
         self._body = bytearray()
@@ -68,11 +72,11 @@ class HttpExchange:
                     return None
                 if isinstance(event, h11.Request):
                     self._head = event
-                    if _announced(event) > BODY_LIMIT:
+                    if _announced(event) > self._body_limit:
                         return self._too_large()
                 elif isinstance(event, h11.Data):
                     self._body += event.data
-                    if len(self._body) > BODY_LIMIT:
+                    if len(self._body) > self._body_limit:
                         return self._too_large()
                 else:  # the end of the message: nothing else comes before it
                     return self._routed()
@@ -82,7 +86,9 @@ class HttpExchange:
     def _routed(self) -> Task | bytes:
         assert self._head is not None
         path = self._head.target.split(b"?", 1)[0].decode("ascii", "replace")
-        outcome = self._route(HttpRequest(self._head.method.decode(), path, bytes(self._body)))
+        accept = b",".join(value for name, value in self._head.headers if name == b"accept")
+        method = self._head.method.decode()
+        outcome = self._route(HttpRequest(method, path, bytes(self._body), accept.decode("latin-1")))
         if isinstance(outcome, HttpReply):
             return self._encoded(outcome)
         pending = outcome
@@ -95,7 +101,7 @@ class HttpExchange:
         return Task(pending.verb, False, run, lambda error: self._encoded(pending.refuse(error)))
 
     def _too_large(self) -> bytes:
-        return self._encoded(HttpReply(413, f"the body has more than {BODY_LIMIT} bytes\n".encode()))
+        return self._encoded(HttpReply(413, f"the body has more than {self._body_limit} bytes\n".encode()))
 
     def _encoded(self, reply: HttpReply) -> bytes:
         """The reply as bytes; it is the last thing on the connection (Multus keeps none alive)."""

@@ -1,0 +1,1 @@
+"""Metrics for Prometheus: loaded only by a daemon that serves them, since the library costs megabytes."""
