@@ -127,6 +127,7 @@ def test_the_chart_is_of_this_version() -> None:
         ("daemon.logLevel=verbose", "/daemon/logLevel"),
         ("daemon.unserved=delete", "/daemon/unserved"),
         ("daemon.removeTaint=a b", "/daemon/removeTaint"),
+        ("metrics.port=65536", "/metrics/port"),
         ("image.digest=sha256:12", "/image/digest"),
         ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
         ("plugins=bridge;rm", "/plugins"),
@@ -231,6 +232,7 @@ def test_the_commands_take_these_options(
         "paths.multusSocketDir=/run/multus",
         "paths.readinessFile=/run/ready",
         "daemon.removeTaint=a.b/c",
+        "metrics.port=9464",
     ]
     values.append("daemon.config.globalNamespaces=default\\,networks")
     found = rendered(*values, *(("uninstall.enabled=true",) if container == "uninstall" else ()))
@@ -250,6 +252,7 @@ def test_the_commands_take_these_options(
     assert parsed.state_dir == "/var/lib/multinet"
     if container == "daemon":
         assert parsed.config.overrides == {"globalNamespaces": "default,networks"}
+        assert parsed.metrics == "9464"
 
 
 def test_the_definition_is_the_published_one(rendered: Helm) -> None:
