@@ -15,7 +15,7 @@ KINDS = {
     "udp": (socket.SOCK_DGRAM, socket.IPPROTO_UDP),
     "sctp": (socket.SOCK_STREAM, SCTP),
 }
-PATIENCE = 3.0
+PATIENCE = 10.0
 """Seconds for an answer that should come."""
 
 
