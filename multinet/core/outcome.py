@@ -7,10 +7,9 @@ from typing import Any
 
 import msgspec
 
-from multinet.cni.result import Route as ResultRoute
 from multinet.core.desired import MAIN_TABLE, AnyItem, Route
 from multinet.core.record import AttachmentRecord
-from multinet.core.routes import Attached, DefaultRoutePlan, effective_gateways
+from multinet.core.routes import Attached, DefaultRoutePlan, effective_gateways, installed_item
 from multinet.npwg.default_routes import Family, default_family
 from multinet.npwg.status import network_status, status_entries
 
@@ -37,7 +36,7 @@ def after_route_plan(record: AttachmentRecord, plan: DefaultRoutePlan) -> Attach
     if applied and installed:  # a plugin in process compares with what is recorded, others with the result
         first = next(iter(applied))
         there = [(item.dst, item.gateways) for item in _routes_of(applied)]
-        added = [_as_item(record.ifname, route) for route in installed]
+        added = [installed_item(record.ifname, route) for route in installed]
         applied[first] += tuple(item for item in added if (item.dst, item.gateways) not in there)
     version = (record.result or {}).get("cniVersion", "1.1.0")
     return msgspec.structs.replace(record, result=result.as_version(version), applied=applied)
@@ -71,17 +70,6 @@ def _routes_of(applied: Mapping[str, tuple[AnyItem, ...]]) -> list[Route]:
     """The routes of the main table among what was applied."""
     items = (item for items in applied.values() for item in items)
     return [item for item in items if isinstance(item, Route) and item.table == MAIN_TABLE]
-
-
-def _as_item(ifname: str, route: ResultRoute) -> Route:
-    return Route(
-        link=ifname,
-        dst=route.dst,
-        gateways=(route.gw,) if route.gw else (),
-        metric=route.priority,
-        mtu=route.mtu,
-        advmss=route.advmss,
-    )
 
 
 def _is_removed(item: AnyItem, families: Collection[Family | None]) -> bool:

@@ -22,6 +22,7 @@ import msgspec
 from multinet.cni.addresses import is_ipv6
 from multinet.cni.errors import CNIError, Code
 from multinet.cni.result import Result, Route
+from multinet.core import desired
 from multinet.npwg.default_routes import DESTINATIONS, Family, default_family, default_routes
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "DefaultRoutePlan",
     "Request",
     "effective_gateways",
+    "installed_item",
     "plan_default_routes",
     "refuse_several_gateways",
 ]
@@ -45,6 +47,18 @@ class Attached(msgspec.Struct, frozen=True):
     ifname: str
     result: Result
     default_route: Request = None
+
+
+def installed_item(ifname: str, route: Route) -> desired.Route:
+    """A default route of the plan as an item: the kernel gets it, and CHECK compares it."""
+    return desired.Route(
+        link=ifname,
+        dst=route.dst,
+        gateways=(route.gw,) if route.gw else (),
+        metric=route.priority,
+        mtu=route.mtu,
+        advmss=route.advmss,
+    )
 
 
 class DefaultRoutePlan(msgspec.Struct, frozen=True):

@@ -114,7 +114,7 @@ class Attachments:
             self._tell_device(record)
             made = chain.add(
                 network,
-                _invocation(record, "ADD"),
+                invocation_of(record, "ADD"),
                 executor,
                 capability_args=record.capability_args,
                 env=call.trace,
@@ -137,7 +137,7 @@ class Attachments:
             network = msgspec.structs.replace(network, cni_version=_CHECK_SINCE)
         chain.check(
             network,
-            _invocation(record, "CHECK"),
+            invocation_of(record, "CHECK"),
             _executor(record, self.node(call)),
             record.result,
             capability_args=record.capability_args,
@@ -159,7 +159,7 @@ class Attachments:
         """Remove it, by what ADD recorded; without a sandbox in ``node``, that is gone. Raises CNIError."""
         chain.delete(
             network_of(record),
-            _invocation(record, "DEL", node.netns),
+            invocation_of(record, "DEL", node.netns),
             _executor(record, node),
             record.result,
             capability_args=record.capability_args,
@@ -272,7 +272,7 @@ def network_of(record: AttachmentRecord) -> NetworkList:
     return NetworkList.from_bytes(record.network)
 
 
-def _invocation(record: AttachmentRecord, verb: str, netns: Netns | None = None) -> Invocation:
+def invocation_of(record: AttachmentRecord, verb: str, netns: Netns | None = None) -> Invocation:
     """The CNI variables of an attachment; on DEL the namespace is named only while it exists."""
     path = record.netns if verb != "DEL" or netns is not None else ""
     return Invocation(

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+import msgspec
+
 from multinet.adapters.kernel import Kernel, NetworkStack
 from multinet.adapters.netns import Netns
 from multinet.cni.errors import CNIError, Code
@@ -62,6 +64,14 @@ class Call:
                 os.close(netns_fd)
             raise
         self._adopt(netns_fd, request.netns_errno)
+
+    @classmethod
+    def of_our_own(cls, invocation: Invocation, conf: Mapping[str, Any]) -> Call:
+        """The call that a container runtime would have made, with ``conf`` as the meta-plugin's configuration.
+
+        Raises CNIError, as for a sandbox that is gone.
+        """
+        return cls(Request("multinet", invocation.environ(), msgspec.json.encode(conf)))
 
     def _adopt(self, netns_fd: int | None, netns_errno: int | None) -> None:
         """ADD and CHECK need the namespace; the others do without one that is gone."""

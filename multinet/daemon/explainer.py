@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
+
+from msgspec.structs import replace
 
 from multinet.cni.errors import CNIError
 from multinet.core.explanation import Asked, PodExplanation, asked_for, findings
 from multinet.core.record import AttachmentRecord
 from multinet.core.selection import select_networks
 from multinet.core.settings import Settings
+from multinet.daemon.attachments import invocation_of
 from multinet.daemon.call import Call
 from multinet.daemon.collection import sandbox_is_gone
 from multinet.daemon.executables import require_executables
@@ -21,7 +23,6 @@ from multinet.daemon.node_report import NodeReport
 from multinet.daemon.shared import Shared
 from multinet.npwg.selection import DEFAULT_NETWORK, NETWORKS
 from multinet.ports import ClusterUnavailable, NotFound, Pod, UIDMismatch
-from multinet.wire.message import Request
 
 __all__ = ["Explainer"]
 
@@ -132,16 +133,9 @@ class Explainer:
 
     def _check_of(self, record: AttachmentRecord) -> Call:
         """The CHECK that a runtime would ask for. Raises CNIError when the sandbox can't be opened."""
-        env = {
-            "CNI_COMMAND": "CHECK",
-            "CNI_CONTAINERID": record.container_id,
-            "CNI_NETNS": record.netns,
-            "CNI_IFNAME": record.ifname,
-            "CNI_PATH": ":".join(record.path or self._path),
-            "CNI_ARGS": record.args,
-        }
+        invocation = replace(invocation_of(record, "CHECK"), path=record.path or self._path)
         conf = {"cniVersion": "1.0.0", "name": record.network_name, "type": "multinet"}
-        return Call(Request("multinet", env, json.dumps(conf).encode()))
+        return Call.of_our_own(invocation, conf)
 
 
 def _choosing(pod: Pod | None) -> dict[str, str]:

@@ -153,8 +153,7 @@ class Safety:
         return self.slot is None or self.slot.report.in_place
 
     def _call(self, sandbox: PodSandbox) -> Call:
-        path = ":".join(self._application.options.plugin_path)
-        return call_for(sandbox, self.configuration(), path)
+        return call_for(sandbox, self.configuration(), self._application.options.plugin_path)
 
     def _publish(self, unserved: Sequence[Unserved]) -> None:
         self._report.update(

@@ -9,7 +9,7 @@ from multinet.adapters.kernel import NetworkStack
 from multinet.adapters.kernel_values import RouteInfo
 from multinet.cni.result import Route as ResultRoute
 from multinet.core.desired import MAIN_TABLE, Route
-from multinet.core.routes import DefaultRoutePlan
+from multinet.core.routes import DefaultRoutePlan, installed_item
 from multinet.engine.steps import GONE, Step, perform
 from multinet.engine.undo import Undo
 from multinet.npwg.default_routes import DESTINATIONS
@@ -65,14 +65,7 @@ def _removal(ifname: str, route: RouteInfo, index: int) -> Step:
 
 
 def _installation(ifname: str, route: ResultRoute, index: int) -> Step:
-    item = Route(
-        link=ifname,
-        dst=route.dst,
-        gateways=(route.gw,) if route.gw else (),
-        metric=route.priority,
-        mtu=route.mtu,
-        advmss=route.advmss,
-    )
+    item = installed_item(ifname, route)
     via = f" via {route.gw}" if route.gw else ""
     return Step(
         messages.replace_route(item, index), f"error setting default gateway: {route.dst}{via} dev {ifname}"

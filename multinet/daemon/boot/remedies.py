@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from typing import Any, Protocol
 
 from multinet.cni.errors import CNIError
+from multinet.cni.invocation import Invocation
 from multinet.daemon.boot.plan import BootTimes
 from multinet.daemon.boot.unserved import Unserved
 from multinet.daemon.call import Call
 from multinet.daemon.completion import Completion
 from multinet.ports import ClusterUnavailable, Event, Events, NodeControl, NotFound, PodSandbox, UIDMismatch
-from multinet.wire.message import Request
 
 __all__ = ["MISSING", "REPAIRED", "Evict", "Remedy", "Repair", "Report", "call_for"]
 
@@ -107,10 +106,10 @@ class Evict:
         return self._times.evicted
 
 
-def call_for(sandbox: PodSandbox, conf: Mapping[str, Any], path: str) -> Call:
+def call_for(sandbox: PodSandbox, conf: Mapping[str, Any], path: tuple[str, ...]) -> Call:
     """The ADD of the sandbox as its container runtime would make it. Raises CNIError when the sandbox is gone.
 
-    ``conf`` is the meta-plugin's configuration, ``path`` are the folders of plugins with colons between.
+    ``conf`` is the meta-plugin's configuration, ``path`` are the folders of plugins.
     """
     args = {
         "IgnoreUnknown": "1",
@@ -119,15 +118,15 @@ def call_for(sandbox: PodSandbox, conf: Mapping[str, Any], path: str) -> Call:
         "K8S_POD_INFRA_CONTAINER_ID": sandbox.container_id,
         "K8S_POD_UID": sandbox.uid,
     }
-    env = {
-        "CNI_COMMAND": "ADD",
-        "CNI_CONTAINERID": sandbox.container_id,
-        "CNI_NETNS": sandbox.netns,
-        "CNI_IFNAME": _IFNAME,
-        "CNI_PATH": path,
-        "CNI_ARGS": ";".join(f"{key}={value}" for key, value in args.items() if value),
-    }
-    return Call(Request("multinet", env, json.dumps(conf).encode()))
+    invocation = Invocation(
+        command="ADD",
+        container_id=sandbox.container_id,
+        netns=sandbox.netns,
+        ifname=_IFNAME,
+        args=";".join(f"{key}={value}" for key, value in args.items() if value),
+        path=path,
+    )
+    return Call.of_our_own(invocation, conf)
 
 
 def _tell_missing(events: Events, one: Unserved, then: str) -> None:
