@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from multinet.bench.curves import Curve, Curves
+from multinet.bench.curves import Curve, Curves, curve_details, curve_lines
 from multinet.bench.figure import Figure, Part, at_least
 from multinet.bench.measure import VERBS, Series, Taken, burst, nothing_yet, ratio_of_rates
 from multinet.bench.ours import Ours
 from multinet.bench.parts.turns import warm
-from multinet.bench.rows import LABELS, row
+from multinet.bench.rows import LABELS
 from multinet.bench.samples import Reading
 from multinet.bench.size import Size
 from multinet.bench.stage import Stage
@@ -86,17 +87,12 @@ def _failures(levels: Levels) -> Iterator[str]:
 
 
 def _details(levels: Levels) -> dict[str, Any]:
-    return {verb: msgspec.to_builtins(throughput(levels, verb)) for verb in VERBS}
+    return curve_details(partial(throughput, levels))
 
 
 def _lines(levels: Levels) -> Iterator[str]:
-    for verb in VERBS:
-        found = throughput(levels, verb)
-        yield ""
-        yield f"{verb}s a second against pods at once; 1 is {found.one_is}"
-        yield row("pods at once", *(str(level) for level in levels.taken))
-        for name in found.curves:
-            yield row(LABELS[name], *(f"{value:.2f}" for value in found.relative(name)))
+    title = "{verb}s a second against pods at once"
+    return curve_lines(partial(throughput, levels), title, "pods at once", list(levels.taken))
 
 
 CONCURRENCY: Part[Levels] = Part(

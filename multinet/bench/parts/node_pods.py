@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from multinet.bench.contenders import Contender, GoPlugins
-from multinet.bench.curves import Curve, Curves
+from multinet.bench.curves import Curve, Curves, curve_details, curve_lines
 from multinet.bench.figure import Part
 from multinet.bench.floor import Floor
-from multinet.bench.measure import VERBS, Taken, nothing_yet, one_by_one
+from multinet.bench.measure import Taken, nothing_yet, one_by_one
 from multinet.bench.ours import Ours
 from multinet.bench.parts.turns import warm
-from multinet.bench.rows import LABELS, row
 from multinet.bench.samples import percentile
 from multinet.bench.size import Size
 from multinet.bench.stage import Stage
@@ -81,17 +81,12 @@ def _at(filling: Filling, name: str, verb: str, step: int) -> float:
 
 
 def _details(filling: Filling) -> dict[str, Any]:
-    return {verb: msgspec.to_builtins(latency(filling, verb)) for verb in VERBS}
+    return curve_details(partial(latency, filling))
 
 
 def _lines(filling: Filling) -> Iterator[str]:
-    for verb in VERBS:
-        found = latency(filling, verb)
-        yield ""
-        yield f"{verb} against the pods on the node; 1 is {found.one_is}"
-        yield row("pods of each", *(str(step) for step in filling.steps))
-        for name in found.curves:
-            yield row(LABELS[name], *(f"{value:.2f}" for value in found.relative(name)))
+    title = "{verb} against the pods on the node"
+    return curve_lines(partial(latency, filling), title, "pods of each", filling.steps)
 
 
 NODE_PODS: Part[Filling] = Part(
