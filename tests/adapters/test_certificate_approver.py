@@ -122,12 +122,6 @@ def test_what_is_none_of_ours_is_left_to_others(manifest: dict[str, Any]) -> Non
 
 
 @pytest.fixture
-def server() -> Iterator[APIServer]:
-    with APIServer() as running:
-        yield running
-
-
-@pytest.fixture
 def start(tmp_path: Path, server: APIServer) -> Iterator[Callable[[], None]]:
     """Starts approvers over ``server``; any number."""
     stop = threading.Event()

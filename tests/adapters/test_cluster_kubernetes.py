@@ -29,12 +29,6 @@ Start = Callable[..., KubernetesCluster]
 
 
 @pytest.fixture
-def server() -> Iterator[APIServer]:
-    with APIServer() as running:
-        yield running
-
-
-@pytest.fixture
 def start(tmp_path: Path, server: APIServer) -> Iterator[Start]:
     """Starts clusters over ``server``, with quick retries; they are synced unless told otherwise."""
     started: list[KubernetesCluster] = []

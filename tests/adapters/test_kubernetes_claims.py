@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from multinet.adapters.kubernetes_claims import ResourceClaims
-from multinet.adapters.kubernetes_config import KubernetesConfig
 from multinet.adapters.kubernetes_session import Session
 from multinet.adapters.node_devices import NodeDevices
 from multinet.ports import DevicesUnavailable, Pod
 
 from .apiserver import CLAIMS, PODS, SLICES, APIServer, Fault
 from .kubelet import A, B, kubelet
-from .objects import write_kubeconfig
 
 WEB = Pod(namespace="default", name="web", uid="uid-web")
 DRIVER = "sriovnetwork.k8snetworkplumbingwg.io"
@@ -25,17 +23,8 @@ DEVICE_ID, RESOURCE = "k8s.cni.cncf.io/deviceID", "k8s.cni.cncf.io/resourceName"
 
 
 @pytest.fixture
-def server() -> Iterator[APIServer]:
-    with APIServer() as running:
-        yield running
-
-
-@pytest.fixture
-def claims(tmp_path: Path, server: APIServer) -> Iterator[ResourceClaims]:
-    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server.url)
-    session = Session(KubernetesConfig(node="n1", kubeconfig=str(kubeconfig)))
-    yield ResourceClaims(session, "n1")
-    session.close()
+def claims(session: Session) -> ResourceClaims:
+    return ResourceClaims(session, "n1")
 
 
 def put_pod(server: APIServer, *made: str, uid: str = "uid-web", **status: Any) -> None:

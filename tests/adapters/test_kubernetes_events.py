@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from multinet.adapters.event_correlation import EventLimits
-from multinet.adapters.kubernetes_config import KubernetesConfig
 from multinet.adapters.kubernetes_events import KubernetesEvents
 from multinet.adapters.kubernetes_session import Session
 from multinet.ports import Event, Pod
 
 from .apiserver import EVENTS, APIServer, Fault
-from .objects import eventually, write_kubeconfig
+from .objects import eventually
 
 WEB = Pod(namespace="shop", name="web", uid="u1")
 MISSING = Event(reason="NoNetworkFound", message="cannot find net1")
@@ -25,27 +23,18 @@ Start = Callable[..., KubernetesEvents]
 
 
 @pytest.fixture
-def server() -> Iterator[APIServer]:
-    with APIServer() as running:
-        yield running
-
-
-@pytest.fixture
-def start(tmp_path: Path, server: APIServer) -> Iterator[Start]:
+def start(session: Session) -> Iterator[Start]:
     """Starts recorders of events over ``server``."""
-    started: list[tuple[KubernetesEvents, Session]] = []
+    started: list[KubernetesEvents] = []
 
     def make(**limits: Any) -> KubernetesEvents:
-        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server.url)
-        session = Session(KubernetesConfig(node="n1", kubeconfig=str(kubeconfig)))
         events = KubernetesEvents(session, "n1", EventLimits(**limits))
-        started.append((events, session))
+        started.append(events)
         return events
 
     yield make
-    for events, session in started:
+    for events in started:
         events.close()
-        session.close()
 
 
 def written(server: APIServer) -> list[dict[str, Any]]:

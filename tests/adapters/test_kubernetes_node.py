@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from multinet.adapters.kubernetes_config import KubernetesConfig
 from multinet.adapters.kubernetes_node import KubernetesNode
 from multinet.adapters.kubernetes_session import Session
 from multinet.ports import ClusterUnavailable, NotFound, Pod, UIDMismatch
 
 from .apiserver import NODES, PODS, APIServer, Fault
-from .objects import pod, write_kubeconfig
+from .objects import pod
 
 KEY = "multinet.io/not-ready"
 OTHER = {"key": "other", "effect": "NoSchedule"}
 
 
 @pytest.fixture
-def server() -> Iterator[APIServer]:
-    with APIServer() as running:
-        yield running
-
-
-@pytest.fixture
-def control(tmp_path: Path, server: APIServer) -> Iterator[KubernetesNode]:
-    kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", server.url)
-    session = Session(KubernetesConfig(node="n1", kubeconfig=str(kubeconfig)))
-    yield KubernetesNode(session, "n1")
-    session.close()
+def control(session: Session) -> KubernetesNode:
+    return KubernetesNode(session, "n1")
 
 
 def node(*taints: dict[str, Any]) -> dict[str, Any]:
