@@ -74,6 +74,10 @@ class CNIError(Exception):
         """The same failure with ``text`` before its message: the code survives every wrapping."""
         return CNIError(self.code, f"{text}{self.msg}", self.details)
 
+    def tell_also(self, text: str) -> None:
+        """Add what is to be known beside the cause, such as what could not be undone, to the details."""
+        self.details = f"{self.details}; {text}" if self.details else text
+
 
 class InvalidConfig(CNIError):
     """A fault in a configuration: ``path`` is the JSON path of the field (``$.ipam.subnet``)."""

@@ -75,6 +75,10 @@ class Invocation(msgspec.Struct, frozen=True):
             path=tuple(folder for folder in env.get("CNI_PATH", "").split(":") if folder),
         )
 
+    def path_after(self, *folders: str) -> tuple[str, ...]:
+        """Where executables are looked for when ``folders`` come before the caller's own; "" is no folder."""
+        return tuple(dict.fromkeys([*filter(None, folders), *self.path]))
+
     def environ(self) -> dict[str, str]:
         """The variables for a plugin to start; all six are set, so that none is inherited by mistake."""
         return {

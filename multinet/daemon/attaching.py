@@ -175,10 +175,7 @@ def _is_external(network: NetworkList) -> bool:
 
 def _with_details(failure: BaseException, others: Sequence[BaseException]) -> BaseException:
     """The failure, which also tells of the others."""
-    texts = [str(other) for other in others]
-    if isinstance(failure, CNIError):
-        failure.details = "; ".join(filter(None, (failure.details, *texts)))
-    else:
-        for text in texts:
-            failure.add_note(text)
+    tell = failure.tell_also if isinstance(failure, CNIError) else failure.add_note
+    for other in others:
+        tell(str(other))
     return failure

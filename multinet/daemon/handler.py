@@ -210,8 +210,7 @@ class Handler:
 
     def _path(self, call: Call) -> tuple[str, ...]:
         """Where executables are looked for: ``binDir``, if it is set, before the caller's ``CNI_PATH``."""
-        own = call.conf.get("binDir") or self._defaults.get("binDir")
-        return tuple(dict.fromkeys([*([own] if own else []), *call.invocation.path]))
+        return call.invocation.path_after(call.conf.get("binDir") or self._defaults.get("binDir") or "")
 
     def _executor(self, call: Call) -> DelegateExecutor:
         return DelegateExecutor(self._attachments.node(call))

@@ -146,5 +146,5 @@ class HotPlug:
             raise CNIError(
                 Code.INVALID_CONFIG, f"network {network.name} is multinet itself: it can't be plugged in"
             )
-        path = tuple(dict.fromkeys([*([self._bin_dir] if self._bin_dir else []), *call.invocation.path]))
+        path = call.invocation.path_after(self._bin_dir)
         return new_record(planned, LoadedNetwork(planned.name, network), pod, call, path), network

@@ -51,7 +51,7 @@ class Inherited:
             ifname=_default_ifname(call),
             netns=call.invocation.netns,
             args=call.invocation.args,
-            path=tuple(dict.fromkeys([*self._path, *call.invocation.path])),
+            path=call.invocation.path_after(*self._path),
         )
         self._inherit(cache, whose, call.namespace())
 

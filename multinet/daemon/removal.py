@@ -54,7 +54,7 @@ class Removal:
         self._settle([*begun, *untouched], failures)
         if failures and isinstance(failure, CNIError):
             left = "; ".join(f"{ifname} could not be removed: {error}" for ifname, error in failures.items())
-            failure.details = f"{failure.details}; {left}" if failure.details else left
+            failure.tell_also(left)
 
     def _remover(
         self, is_all: bool

@@ -53,4 +53,4 @@ class Undo:
         self.run()
         if self.errors and isinstance(error, CNIError):
             left = "undo failed for " + "; ".join(self.errors)
-            error.details = f"{error.details}; {left}" if error.details else left
+            error.tell_also(left)
