@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from multinet.adapters.spool import Spool
-from tests.runtime.cri import Refused
+from tests.runtime.cri import PodSpec, Refused
 from tests.runtime.worker import DEFAULT_FILE, STATE, Pod, Worker, bridge, single, wait_for
 
 STORAGE = single(**bridge("10.9.0.0/24", name="br1"))
@@ -58,6 +58,18 @@ class TestWithPodsAlive:
         worker.start_daemon()
         pod.remove()
         worker.assert_clean()
+
+
+def run_in_vain(worker: Worker, spec: PodSpec) -> threading.Thread:
+    """Has the pod run, which the runtime is going to refuse, in a thread of its own."""
+
+    def act() -> None:
+        with pytest.raises(Refused):
+            worker.run(spec)
+
+    caller = threading.Thread(target=act)
+    caller.start()
+    return caller
 
 
 class TestWhileThereIsNoDaemon:
@@ -146,12 +158,7 @@ class TestInTheMiddle:
         spec = worker.create("web", "ext")
         release = worker.recorders.hold("rec", "ADD")
 
-        def act() -> None:
-            with pytest.raises(Refused):
-                worker.run(spec)
-
-        caller = threading.Thread(target=act)
-        caller.start()
+        caller = run_in_vain(worker, spec)
         wait_for(lambda: worker.recorders.asked("ADD"))
         worker.containerd.kill()
         caller.join()
@@ -213,12 +220,7 @@ class TestReboot:
         spec = worker.create("web", "storage,ext")
         worker.recorders.hold("rec", "ADD")
 
-        def act() -> None:
-            with pytest.raises(Refused):
-                worker.run(spec)
-
-        caller = threading.Thread(target=act)
-        caller.start()
+        caller = run_in_vain(worker, spec)
         wait_for(lambda: worker.recorders.asked("ADD"))
         assert len(worker.leases()) == 3
         worker = workers.reboot(worker)
